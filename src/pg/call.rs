@@ -1,0 +1,226 @@
+//! Functions that PostgreSQL calls: their arguments, results and memory across calls.
+
+use std::borrow::Cow;
+use std::ffi::{CStr, c_void};
+
+use pgrx::pg_sys;
+use sessionize_core::{Instant, Micros};
+
+/// Defines a function for `LANGUAGE c`: the exported symbol and its version record. The body
+/// takes a [`Call`] and gives a datum; errors and panics inside become PostgreSQL errors.
+#[macro_export]
+macro_rules! pg_function {
+    ($(#[$documentation:meta])* $name:ident, $record:ident, $body:path) => {
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $record() -> &'static pgrx::pg_sys::Pg_finfo_record {
+            const RECORD: pgrx::pg_sys::Pg_finfo_record = pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
+            &RECORD
+        }
+
+        $(#[$documentation])*
+        #[unsafe(no_mangle)]
+        #[pgrx::pg_guard]
+        pub unsafe extern "C-unwind" fn $name(fcinfo: pgrx::pg_sys::FunctionCallInfo) -> pgrx::pg_sys::Datum {
+            // SAFETY: PostgreSQL passes a valid call record, and no other reference to it lives during the call.
+            let mut call = unsafe { $crate::pg::call::Call::new(fcinfo) };
+            $body(&mut call)
+        }
+    };
+}
+
+/// A PostgreSQL `interval` as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredInterval {
+    /// Whole months.
+    pub months: i32,
+    /// Whole days.
+    pub days: i32,
+    /// The rest in microseconds.
+    pub micros: Micros,
+}
+
+/// One call of one of our functions. The SQL definition of each function fixes the types of its
+/// arguments; the accessors below rely on that and on nothing else.
+pub struct Call<'a> {
+    info: &'a mut pg_sys::FunctionCallInfoBaseData,
+}
+
+impl<'a> Call<'a> {
+    /// # Safety
+    /// `fcinfo` must be the record of the call under way.
+    pub unsafe fn new(fcinfo: pg_sys::FunctionCallInfo) -> Self {
+        // SAFETY: the caller vouches for the record.
+        Call { info: unsafe { &mut *fcinfo } }
+    }
+
+    /// The raw record, for the other modules of this folder.
+    pub(super) fn info(&mut self) -> &mut pg_sys::FunctionCallInfoBaseData {
+        self.info
+    }
+
+    /// How many arguments were passed.
+    #[inline]
+    pub fn argument_count(&self) -> usize {
+        self.info.nargs as usize
+    }
+
+    /// An argument that is not NULL.
+    #[inline]
+    pub fn datum(&self, index: usize) -> Option<pg_sys::Datum> {
+        debug_assert!(index < self.argument_count());
+        // SAFETY: the record holds as many arguments as the SQL definition has.
+        let argument = unsafe { &*self.info.args.as_ptr().add(index) };
+        (!argument.isnull).then_some(argument.value)
+    }
+
+    /// A `timestamptz` argument.
+    #[inline]
+    pub fn instant(&self, index: usize) -> Option<Instant> {
+        self.datum(index).map(|datum| datum.value() as Instant)
+    }
+
+    /// An `interval` argument.
+    #[inline]
+    pub fn interval(&self, index: usize) -> Option<StoredInterval> {
+        self.datum(index).map(|datum| {
+            // SAFETY: an interval is passed as a pointer to its stored form, valid during the call.
+            let interval = unsafe { &*datum.cast_mut_ptr::<pg_sys::Interval>() };
+            StoredInterval { months: interval.month, days: interval.day, micros: interval.time }
+        })
+    }
+
+    /// The bytes of a `text`, `bytea` or `sessionset` argument.
+    #[inline]
+    pub fn bytes(&self, index: usize) -> Option<&'a [u8]> {
+        self.datum(index).map(|datum| {
+            // SAFETY: the types named are stored as varlena; a detoasted copy lives as long as the call's memory.
+            unsafe {
+                let value = datum.cast_mut_ptr::<pg_sys::varlena>();
+                let value = if pgrx::varatt_is_1b(value) && !pgrx::varatt_is_1b_e(value) || pgrx::varatt_is_4b_u(value) {
+                    value
+                } else {
+                    pg_sys::pg_detoast_datum_packed(value)
+                };
+                pgrx::varlena_to_byte_slice(value)
+            }
+        })
+    }
+
+    /// A `text` argument.
+    pub fn text(&self, index: usize) -> Option<Cow<'a, str>> {
+        self.bytes(index).map(String::from_utf8_lossy)
+    }
+
+    /// A `cstring` argument.
+    pub fn cstring(&self, index: usize) -> Option<Cow<'a, str>> {
+        self.datum(index).map(|datum| {
+            // SAFETY: a cstring is passed as a pointer to its terminated bytes.
+            unsafe { CStr::from_ptr(datum.cast_mut_ptr()) }.to_string_lossy()
+        })
+    }
+
+    /// All bytes that remain in the message of a receive function.
+    pub fn message(&self, index: usize) -> Option<&'a [u8]> {
+        self.datum(index).map(|datum| {
+            // SAFETY: a receive function gets a StringInfo; its bytes live as long as the call.
+            unsafe {
+                let message = datum.cast_mut_ptr::<pg_sys::StringInfoData>();
+                let length = (*message).len - (*message).cursor;
+                let start = pg_sys::pq_getmsgbytes(message, length);
+                std::slice::from_raw_parts(start.cast::<u8>(), length as usize)
+            }
+        })
+    }
+
+    /// A pointer that an earlier call gave as [`Call::pointer_result`]; null where the argument is NULL.
+    #[inline]
+    pub fn pointer<T>(&self, index: usize) -> *mut T {
+        self.datum(index).map_or(std::ptr::null_mut(), |datum| datum.cast_mut_ptr())
+    }
+
+    /// NULL.
+    #[inline]
+    pub fn null(&mut self) -> pg_sys::Datum {
+        self.info.isnull = true;
+        pg_sys::Datum::null()
+    }
+
+    /// A pointer as an `internal` result; null is NULL.
+    #[inline]
+    pub fn pointer_result<T>(&mut self, pointer: *mut T) -> pg_sys::Datum {
+        self.info.isnull = pointer.is_null();
+        pg_sys::Datum::from(pointer)
+    }
+
+    /// A `bigint`.
+    pub fn bigint(&mut self, value: i64) -> pg_sys::Datum {
+        pg_sys::Datum::from(value)
+    }
+
+    /// A `float8`.
+    pub fn float(&mut self, value: f64) -> pg_sys::Datum {
+        pg_sys::Datum::from(value.to_bits())
+    }
+
+    /// An `interval` of hours, minutes, seconds and no days.
+    pub fn interval_result(&mut self, micros: Micros) -> pg_sys::Datum {
+        interval_datum(micros)
+    }
+
+    /// A varlena value: `bytea` or `sessionset`.
+    pub fn bytes_result(&mut self, bytes: &[u8]) -> pg_sys::Datum {
+        let size = bytes.len() + pg_sys::VARHDRSZ;
+        // SAFETY: the allocation has room for the header and the bytes.
+        unsafe {
+            let value = pg_sys::palloc(size).cast::<pg_sys::varlena>();
+            pgrx::set_varsize_4b(value, size as i32);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), value.cast::<u8>().add(pg_sys::VARHDRSZ), bytes.len());
+            pg_sys::Datum::from(value)
+        }
+    }
+
+    /// A `cstring`.
+    pub fn cstring_result(&mut self, text: &str) -> pg_sys::Datum {
+        // SAFETY: the allocation has room for the text and its end.
+        unsafe {
+            let copy = pg_sys::palloc(text.len() + 1).cast::<u8>();
+            std::ptr::copy_nonoverlapping(text.as_ptr(), copy, text.len());
+            *copy.add(text.len()) = 0;
+            pg_sys::Datum::from(copy)
+        }
+    }
+
+    /// What this call site keeps from call to call; made at the first call and dropped with the
+    /// memory of the call site. A call site always asks for the same type.
+    #[inline]
+    pub fn kept<T>(&mut self, make: impl FnOnce() -> T) -> &'a mut T {
+        // SAFETY: `flinfo` belongs to the call site; only this method writes its `fn_extra`, always for one type.
+        unsafe {
+            let site = &mut *self.info.flinfo;
+            if site.fn_extra.is_null() {
+                let value = Box::into_raw(Box::new(make()));
+                super::memory::on_reset(site.fn_mcxt, drop_box::<T>, value.cast());
+                site.fn_extra = value.cast();
+            }
+            &mut *site.fn_extra.cast::<T>()
+        }
+    }
+}
+
+/// An `interval` of hours, minutes, seconds and no days, in the current memory context.
+pub(super) fn interval_datum(micros: Micros) -> pg_sys::Datum {
+    // SAFETY: the allocation has the size of an interval.
+    unsafe {
+        let interval = pg_sys::palloc(size_of::<pg_sys::Interval>()).cast::<pg_sys::Interval>();
+        interval.write(pg_sys::Interval { time: micros, day: 0, month: 0 });
+        pg_sys::Datum::from(interval)
+    }
+}
+
+/// # Safety
+/// `value` must come from `Box::into_raw` of a `Box<T>` and not be used again.
+unsafe extern "C-unwind" fn drop_box<T>(value: *mut c_void) {
+    // SAFETY: the caller vouches for the pointer.
+    drop(unsafe { Box::from_raw(value.cast::<T>()) });
+}

@@ -1,0 +1,7 @@
+//! Thin wrappers over PostgreSQL: the only place with `unsafe`. What they hand out is safe to use.
+
+pub mod call;
+pub mod error;
+pub mod memory;
+pub mod rows;
+pub mod session_log;
