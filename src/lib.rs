@@ -1,7 +1,7 @@
 //! pg_sessionize: events that an application already stores become sessions inside PostgreSQL.
 //!
-//! `pg` wraps PostgreSQL, `batch` holds the aggregates over whole tables, and the rules themselves
-//! are in the crate `sessionize-core`.
+//! `pg` wraps PostgreSQL, `batch` holds the aggregates over whole tables, `live` the triggers that
+//! put each inserted event into its session, and the rules themselves are in the crate `sessionize-core`.
 
 pgrx::pg_module_magic!();
 
@@ -9,3 +9,6 @@ mod batch;
 mod pg;
 
 pgrx::extension_sql_file!("../sql/batch.sql", name = "batch");
+pgrx::extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["batch"]);
+pgrx::extension_sql_file!("../sql/apps.sql", name = "apps", requires = ["schema"]);
+pgrx::extension_sql_file!("../sql/rights.sql", name = "rights", finalize);

@@ -52,7 +52,7 @@ impl RuleArguments {
         }
         let timeout = call.interval(position).unwrap_or_else(|| raise_null("timeout", "Leave it out for 30 minutes."));
         let boundary = (given > 1).then(|| call.bytes(position + 1).unwrap_or_else(|| raise_null("boundary", BOUNDARIES)));
-        if self.timeout != Some(timeout) || boundary.unwrap_or_default() != self.text {
+        if self.timeout != Some(timeout) || boundary.is_some_and(|text| text != self.text) {
             let parsed = boundary.map_or(Ok(Boundary::default()), |text| Boundary::parse(&String::from_utf8_lossy(text)));
             let rule = parsed.and_then(|boundary| timeout_rule(timeout, boundary)).or_raise();
             *self = Self::new(rule, Some(timeout), boundary.unwrap_or_default());

@@ -100,9 +100,16 @@ impl<'a> SessionLog<'a> {
         let event = Span::of(instant);
         let joins = self.state.front.count > 0 && rule.joins(calendar, &self.state.front, &event);
         if joins {
-            self.state.front.absorb(&event);
+            self.absorb(&event);
         }
         joins
+    }
+
+    /// Takes events into the session in front. Growing backwards may bring it to one in the log.
+    #[inline]
+    fn absorb(&mut self, span: &Span) {
+        self.state.in_order &= span.first >= self.state.front.first || self.state.logged == 0;
+        self.state.front.absorb(span);
     }
 
     /// Adds events of one session.
@@ -111,7 +118,7 @@ impl<'a> SessionLog<'a> {
         if front.count == 0 {
             self.state.front = span;
         } else if rule.joins(calendar, &front, &span) {
-            self.state.front.absorb(&span);
+            self.absorb(&span);
         } else {
             self.state.in_order &= front.first < span.first;
             self.state.front = span;
