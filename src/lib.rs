@@ -13,4 +13,5 @@ pgrx::extension_sql_file!("../sql/batch.sql", name = "batch");
 pgrx::extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["batch"]);
 pgrx::extension_sql_file!("../sql/apps.sql", name = "apps", requires = ["schema"]);
 pgrx::extension_sql_file!("../sql/tracking.sql", name = "tracking", requires = ["apps"]);
+pgrx::extension_sql_file!("../sql/backfill.sql", name = "backfill", requires = ["tracking"]);
 pgrx::extension_sql_file!("../sql/rights.sql", name = "rights", finalize);
