@@ -83,6 +83,11 @@ pub fn note_drawn(session: i64) {
     MEMORY.with_borrow_mut(|memory| memory.drawn.insert(session));
 }
 
+/// Whether an id was drawn in this transaction and is still unused.
+pub fn is_drawn(session: i64) -> bool {
+    MEMORY.with_borrow(|memory| memory.drawn.contains(&session))
+}
+
 /// Whether an id was drawn in this transaction and is still unused; from now on it is not.
 pub fn use_drawn(session: i64) -> bool {
     MEMORY.with_borrow_mut(|memory| memory.drawn.remove(&session))

@@ -89,6 +89,8 @@ pub struct Tracked {
 pub struct OwnTables {
     /// `sessionize.sessions`
     pub sessions: Oid,
+    /// Its primary key.
+    pub sessions_pkey: Oid,
     /// Its index by visitor.
     pub sessions_of_visitor: Oid,
     /// `sessionize.session_ids`
@@ -130,6 +132,7 @@ pub fn own_tables() -> OwnTables {
             };
             let own = OwnTables {
                 sessions: find(c"sessions"),
+                sessions_pkey: find(c"sessions_pkey"),
                 sessions_of_visitor: find(c"sessions_of_visitor"),
                 session_ids: find(c"session_ids"),
             };

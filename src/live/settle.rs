@@ -6,6 +6,7 @@ use pgrx::pg_sys::Oid;
 use sessionize_core::assignment::{History, Session, Unassigned, state_at};
 use sessionize_core::{Calendar, Instant};
 
+use super::grow::grow_guessed;
 use super::guess::{self, Guess};
 use super::merge::{merge, point_rows};
 use super::record::{Recorder, VisitorRows};
@@ -38,6 +39,11 @@ pub fn settle_on_time(app: &AppSettings, session_column: &str, recorder: Recorde
 /// Writes sessions and rows; gives how many rows have no session, and why.
 fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -> Vec<(Unassigned, i64)> {
     let (visitors, unassigned) = recorder.into_parts();
+    if let [rows] = visitors.as_slice()
+        && grow_guessed(app, rows)
+    {
+        return unassigned;
+    }
     let mut outcome = Outcome { unassigned, ..Outcome::default() };
     if !visitors.is_empty() {
         {
