@@ -1,7 +1,7 @@
 //! What this connection remembers of visitors' sessions: only ever a guess, which settling checks.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use sessionize_core::assignment::{App, Effect};
 use sessionize_core::{Calendar, Instant, Span};
@@ -38,9 +38,9 @@ const MOST_VISITORS: usize = 1 << 16;
 
 #[derive(Default)]
 struct Memory {
-    visitors: HashMap<i32, HashMap<String, Guess>>,
+    visitors: FxHashMap<i32, FxHashMap<String, Guess>>,
     count: usize,
-    drawn: HashSet<i64>,
+    drawn: FxHashSet<i64>,
 }
 
 thread_local! {

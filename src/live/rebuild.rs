@@ -1,6 +1,6 @@
 //! Visitors whose events were corrected: their sessions are worked out again from the rows that are there.
 
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -52,14 +52,14 @@ struct Rebuilding<'a> {
     app: &'a AppSettings,
     visitor: &'a str,
     tables: &'a [EventTable],
-    before: HashMap<i64, Session>,
+    before: FxHashMap<i64, Session>,
     rows: Vec<(usize, Recorded)>,
 }
 
 impl<'a> Rebuilding<'a> {
     /// Locks and reads the visitor's sessions, then the rows: in this order none is missed that counts in a session.
     fn new(app: &'a AppSettings, visitor: &'a str, tables: &'a [EventTable]) -> Self {
-        let mut before = HashMap::new();
+        let mut before = FxHashMap::default();
         {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
             load_sessions(&Connection::open(), app.id, &[(visitor, Instant::MIN, Instant::MAX)], |_, session| {
@@ -80,7 +80,7 @@ impl<'a> Rebuilding<'a> {
 
     fn run(&self, calendar: &mut Calendar, may_go: &impl Fn(i64) -> bool) {
         let mut history = History::default();
-        let mut unclaimed: HashSet<i64> =
+        let mut unclaimed: FxHashSet<i64> =
             self.before.values().filter(|session| session.cancelled_at.is_none()).map(|session| session.id).collect();
         let mut assigned: Vec<Option<i64>> = Vec::with_capacity(self.rows.len());
         for (_, row) in &self.rows {
@@ -96,7 +96,7 @@ impl<'a> Rebuilding<'a> {
             }
         }
 
-        let mut heirs: HashMap<i64, i64> = HashMap::new();
+        let mut heirs: FxHashMap<i64, i64> = FxHashMap::default();
         for ((_, row), session) in self.rows.iter().zip(&assigned) {
             if let (Some(guess), Some(session)) = (row.guess.filter(|guess| unclaimed.contains(guess)), session) {
                 heirs.entry(guess).or_insert(*session);
@@ -125,7 +125,7 @@ impl<'a> Rebuilding<'a> {
             insert_sessions(&connection, self.app.id, &new.into_iter().map(written).collect::<Vec<_>>());
             update_sessions(&connection, &changed.map(written).collect::<Vec<_>>());
         }
-        let mut misplaced: HashMap<(usize, Oid), Vec<(Place, Option<i64>)>> = HashMap::new();
+        let mut misplaced: FxHashMap<(usize, Oid), Vec<(Place, Option<i64>)>> = FxHashMap::default();
         for ((table, row), session) in self.rows.iter().zip(assigned) {
             if row.guess != *session {
                 misplaced.entry((*table, row.place.relation)).or_default().push((row.place, *session));

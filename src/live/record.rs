@@ -1,6 +1,7 @@
 //! The rows that a statement inserted.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use rustc_hash::FxHashMap;
 
 use sessionize_core::assignment::{Event, Unassigned};
 
@@ -20,7 +21,7 @@ pub struct Recorded {
 /// All rows of one statement that await settling.
 #[derive(Debug, Default)]
 pub struct Recorder {
-    numbers: HashMap<String, u32>,
+    numbers: FxHashMap<String, u32>,
     rows: Vec<(u32, Recorded)>,
     unassigned: Vec<(Unassigned, i64)>,
     corrections: Corrections,

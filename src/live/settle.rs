@@ -1,6 +1,6 @@
 //! The end of a statement: what was guessed becomes true.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use pgrx::pg_sys::Oid;
 use sessionize_core::assignment::{History, Session, Unassigned, state_at};
@@ -66,7 +66,7 @@ fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -
 /// What is left to do when all sessions are written.
 #[derive(Default)]
 struct Outcome {
-    misplaced: HashMap<Oid, Vec<(Place, Option<i64>)>>,
+    misplaced: FxHashMap<Oid, Vec<(Place, Option<i64>)>>,
     merged: Vec<(i64, i64)>,
     unassigned: Vec<(Unassigned, i64)>,
 }
@@ -103,7 +103,7 @@ fn settle_visitors(app: &AppSettings, calendar: &mut Calendar, visitors: &[Visit
 
     let (mut new, mut changed, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
     for ((rows, before), history) in visitors.iter().zip(&loaded).zip(&decided) {
-        let before: HashMap<i64, &Session> = before.iter().map(|session| (session.id, session)).collect();
+        let before: FxHashMap<i64, &Session> = before.iter().map(|session| (session.id, session)).collect();
         for session in history.sessions() {
             let known = before.get(&session.id).copied();
             if known == Some(session) {
@@ -145,7 +145,7 @@ fn decide(
     }
     history.finish(&app.app, calendar, |session| session.first > high);
 
-    let mut survivors: HashMap<i64, i64> = HashMap::new();
+    let mut survivors: FxHashMap<i64, i64> = FxHashMap::default();
     for (absorbed, survivor) in history.merged().iter().rev() {
         let last = survivors.get(survivor).copied().unwrap_or(*survivor);
         survivors.insert(*absorbed, last);

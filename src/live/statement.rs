@@ -66,7 +66,8 @@ pub fn with_current<R>(tracking: i32, kind: Kind, function: impl FnOnce(&mut Rec
 
 /// Whether a statement of a kind on the table is under way.
 pub fn is_under_way(tracking: i32, kind: Kind) -> bool {
-    with_current(tracking, kind, |_| ()).is_some()
+    let any = STATEMENTS.with_borrow(|statements| statements.iter().any(|statement| statement.kind == kind));
+    any && with_current(tracking, kind, |_| ()).is_some()
 }
 
 /// A statement on a tracked table ends: gives its rows.

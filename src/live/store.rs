@@ -1,7 +1,7 @@
 //! The statements that read and write sessions.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::{self, Oid};
@@ -38,7 +38,6 @@ const BIGINTS: Oid = pg_sys::INT8ARRAYOID;
 const INSTANT: Oid = pg_sys::TIMESTAMPTZOID;
 const INSTANTS: Oid = pg_sys::TIMESTAMPTZARRAYOID;
 const INTEGER: Oid = pg_sys::INT4OID;
-const TEXT: Oid = pg_sys::TEXTOID;
 const TEXTS: Oid = pg_sys::TEXTARRAYOID;
 
 /// The visitor's latest session that begins at or before an instant and is not cancelled, with its expiry, and whether
@@ -95,7 +94,7 @@ pub type Wanted<'v> = (&'v str, Instant, Instant);
 /// them with the visitor's place in the request.
 pub fn load_sessions(connection: &Connection, app: i32, wanted: &[Wanted], mut each: impl FnMut(usize, Session)) {
     let OwnTables { sessions, sessions_of_visitor, .. } = own_tables();
-    let mut places = HashMap::new();
+    let mut places = FxHashMap::default();
     {
         let index = VisitorIndex::open(sessions, sessions_of_visitor);
         for (place, (visitor, low, high)) in wanted.iter().enumerate() {

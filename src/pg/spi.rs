@@ -88,11 +88,6 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// How many rows there are, or were changed.
-    pub fn count(&self) -> usize {
-        self.processed as usize
-    }
-
     /// The rows.
     pub fn iter(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
         let table = self.table;
@@ -151,11 +146,6 @@ impl<'a> Row<'a> {
         self.bigint(column)
     }
 
-    /// A `boolean` column.
-    pub fn boolean(&self, column: usize) -> Option<bool> {
-        self.datum(column).map(|datum| datum.value() & 0xff != 0)
-    }
-
     /// A `text` column.
     pub fn text(&self, column: usize) -> Option<String> {
         self.datum(column).map(|datum| {
@@ -186,11 +176,6 @@ pub struct Argument {
 
 impl Argument {
     const NULL: Argument = Argument { value: pg_sys::Datum::null(), null: true };
-
-    /// A `bigint` or `timestamptz`.
-    pub fn bigint(value: i64) -> Self {
-        Argument { value: pg_sys::Datum::from(value), null: false }
-    }
 
     /// An `integer`.
     pub fn integer(value: i32) -> Self {
