@@ -4,6 +4,8 @@
 //! 2000-01-01 00:00 UTC, PostgreSQL's own epoch, so that glue code converts nothing.
 
 pub mod calendar;
+pub mod cursor;
+pub mod display;
 pub mod encoding;
 pub mod error;
 pub mod instant;
