@@ -9,6 +9,6 @@ exec 9>"$WORK/build.lock"
 flock 9 # two builds at once would write the same files
 
 make_private_installation
-say "building pg_sessionize for PostgreSQL $PG_MAJOR (the first time takes 2 to 4 minutes)"
+say "building pg_sessionize for PostgreSQL $PG_MAJOR$(build_takes)"
 with_progress "$LOGS/build.log" "$ROOT/pgrx-config/cargo.sh" pgrx install --release \
     --pg-config "$PRIVATE_PG_CONFIG" --no-default-features --features "pg$PG_MAJOR"

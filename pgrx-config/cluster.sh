@@ -24,7 +24,11 @@ if [ "$action" = list ]; then
     done
     exit 0
 fi
-[[ $name =~ ^[a-z0-9_]+$ ]] || fail "usage: cluster.sh start|stop|destroy|restart|crash|psql|env NAME …"
+if [ "$action" = help ]; then
+    sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    exit 0
+fi
+[[ $name =~ ^[a-z0-9_]+$ ]] || fail "a cluster's name consists of small letters, digits and _ (cluster.sh help explains)"
 use_postgres
 
 home=$clusters/$name

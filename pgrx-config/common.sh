@@ -91,6 +91,9 @@ find_cargo_pgrx() {
     return 1
 }
 
+# What to expect of a build: nothing to say when the slow part, the dependencies, is there already.
+build_takes() { [ -d "${CARGO_TARGET_DIR:-$ROOT/target}/release/deps" ] || echo ' (the first time takes 2 to 4 minutes)'; }
+
 # ---- progress --------------------------------------------------------------------------------------------
 
 # with_progress LOGFILE COMMAND…: runs it into the log, says every 20 seconds how far it is, shows the log if it fails.
@@ -100,8 +103,9 @@ with_progress() {
     : >"$log"
     (
         trap 'kill "$nap" 2>/dev/null; exit' TERM
-        while sleep 20 & nap=$!; wait "$nap"; do
-            printf '    %4d s  %s\n' $((SECONDS - seconds)) "$(tail -n 1 "$log" | cut -c 1-100)"
+        # not longer than this script lives: it may be interrupted
+        while sleep 20 & nap=$!; wait "$nap" && kill -0 $$ 2>/dev/null; do
+            printf '    %4d s  %s\n' $((SECONDS - seconds)) "$(tail -n 5 "$log" | sed '/^$/d' | tail -n 1 | cut -c 1-100)"
         done
     ) &
     reporter=$!

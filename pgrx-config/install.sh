@@ -9,7 +9,7 @@ if ! [ -w "$("$SYSTEM_PG_CONFIG" --pkglibdir)" ] || ! [ -w "$("$SYSTEM_PG_CONFIG
     command -v sudo >/dev/null || fail "no right to write into $("$SYSTEM_PG_CONFIG" --pkglibdir), and no sudo"
     sudo=(--sudo)
 fi
-say "building pg_sessionize for $("$SYSTEM_PG_CONFIG" --version) (the first time takes 2 to 4 minutes)"
+say "building pg_sessionize for $("$SYSTEM_PG_CONFIG" --version)$(build_takes)"
 with_progress "$LOGS/install.log" "$ROOT/pgrx-config/cargo.sh" pgrx install --release "${sudo[@]}" \
     --pg-config "$SYSTEM_PG_CONFIG" --no-default-features --features "pg$PG_MAJOR"
 say "installed; now run in your database: CREATE EXTENSION pg_sessionize;"

@@ -18,7 +18,8 @@ fetch_lists() {
     if [ ! -e "$fresh_lists" ]; then
         say "fetching the package lists" >&2
         # a broken extra source of the user's must not stop us: what is needed may be there all the same
-        as_administrator apt-get update -qq >"$LOGS/apt-update.log" 2>&1 || true
+        as_administrator apt-get update -qq >"$LOGS/apt-update.log" 2>&1 ||
+            sed 's/^/    /' "$LOGS/apt-update.log" >&2
         touch "$fresh_lists"
     fi
 }
@@ -26,10 +27,10 @@ fetch_lists() {
 # Is there a version of this package to install?
 offered() {
     fetch_lists
-    apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [0-9]'
+    [[ $(LC_ALL=C apt-cache policy "$1" 2>/dev/null) =~ Candidate:\ [0-9] ]]
 }
 
-installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
 as_administrator() {
     if am_root; then
@@ -70,7 +71,10 @@ no_new_cluster() {
 }
 tidy_up() {
     rm -f "$fresh_lists"
-    [ ! -e "$switch" ] || as_administrator rm "$switch"
+    if [ -e "$switch" ]; then
+        as_administrator rm "$switch"
+        as_administrator rmdir --ignore-fail-on-non-empty "$(dirname "$switch")"
+    fi
 }
 
 # ---- which PostgreSQL ------------------------------------------------------------------------------------

@@ -65,10 +65,11 @@ CREATE TABLE sessionize.visitors (
     app_id integer NOT NULL,
     visitor text COLLATE "C" NOT NULL,
     first_seen_at timestamptz NOT NULL DEFAULT now(),
+    revision bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (app_id, visitor)
-);
+) WITH (fillfactor = 80);
 COMMENT ON TABLE sessionize.visitors IS
-    'whoever has sessions. Changes to a visitor''s sessions other than growing the newest end of one lock the row here first, in order of (app_id, visitor)';
+    'whoever has sessions. Changes to a visitor''s sessions other than growing the newest end of one lock the row here first, in order of (app_id, visitor), and count revision up';
 
 CREATE SEQUENCE sessionize.session_ids AS bigint;
 COMMENT ON SEQUENCE sessionize.session_ids IS 'where session ids come from';

@@ -4,7 +4,9 @@
 #   ROOT, WORK, LOGS            the checkout, its ignored folder, the logs in there
 #   PG_MAJOR, PG_BIN            the PostgreSQL under test: 15, and the folder of its private binaries (first in PATH)
 #   PG_REGRESS, PG_ISOLATION_REGRESS   PostgreSQL's own test programs
-#   PGHOST, PGPORT, PGUSER      the test cluster, started if it was not; the superuser postgres
+#   TEST_CLUSTER                the name of the common test cluster: "test_run" under tests/run.sh, "test" (which is
+#                               started and left running) for a suite that is run by itself
+#   PGHOST, PGPORT, PGUSER      where it listens; the superuser postgres
 #   SCRATCH                     an empty folder for this suite, which the server can write to; removed when it ends
 #   SHARED_DATA                 the folder of the real data sets, or empty where they are absent
 #
@@ -12,7 +14,7 @@
 #   fresh_cluster NAME [setting=value …]   makes a cluster of the suite's own and points PGHOST and PGPORT at it;
 #                               it is removed when the suite ends
 #   cluster ACTION …            pgrx-config/cluster.sh: stop, start, crash, restart, env, …
-#   use_cluster NAME            points PGHOST and PGPORT at a cluster ("test" is the common one)
+#   use_cluster NAME            points PGHOST and PGPORT at a cluster ($TEST_CLUSTER is the common one)
 #   sql DATABASE [argument …]   psql that stops at the first error, without decoration
 #   as_server_user COMMAND …    runs a command as the user who owns the clusters (absolute paths)
 #   check WHAT EXPECTED ACTUAL  compares two texts, counts, and says what differs
@@ -113,7 +115,8 @@ run_regress() {
     finish
 }
 
-use_cluster test
-if [ -z "${TEST_CLUSTER_RUNS:-}" ]; then
-    cluster start test
+if [ -z "${TEST_CLUSTER:-}" ]; then
+    export TEST_CLUSTER=test
+    cluster start test # a suite run by itself
 fi
+use_cluster "$TEST_CLUSTER"

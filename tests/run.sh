@@ -18,12 +18,15 @@ if [ ${#suites[@]} -eq 0 ]; then
 fi
 [ ${#suites[@]} -gt 0 ] || fail "there is no test suite in $ROOT/tests"
 
+exec 9>"$WORK/test.lock"
+flock --nonblock 9 || { say "waiting for another test run of this checkout"; flock 9; }
+
 # A new cluster for each run: nothing that an earlier run left behind can matter.
+export TEST_CLUSTER=test_run
 cluster() { "$ROOT/pgrx-config/cluster.sh" "$@"; }
-trap 'cluster destroy test' EXIT
-cluster destroy test
-cluster start test
-export TEST_CLUSTER_RUNS=yes
+trap 'cluster destroy $TEST_CLUSTER' EXIT
+cluster destroy $TEST_CLUSTER
+cluster start $TEST_CLUSTER 9>&-
 
 passed=0 failed=0
 for suite in "${suites[@]}"; do
@@ -32,7 +35,7 @@ for suite in "${suites[@]}"; do
     log=$LOGS/test-$suite.log
     printf '%-14s ' "$suite"
     started=$SECONDS status=0
-    "$script" >"$log" 2>&1 </dev/null || status=$?
+    "$script" >"$log" 2>&1 </dev/null 9>&- || status=$?
 
     read -r suite_passed suite_failed < <(
         sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$log" | tail -n 1 | grep . ||
@@ -40,6 +43,10 @@ for suite in "${suites[@]}"; do
     )
     if [ "$status" -ne 0 ] && [ "$suite_failed" -eq 0 ]; then
         suite_failed=1 # it broke off after its last count
+    fi
+    if [ $((suite_passed + suite_failed)) -eq 0 ] && ! grep -q '^skipped: ' "$log"; then
+        echo 'no test was run, and nothing was skipped' >>"$log"
+        suite_failed=1
     fi
     passed=$((passed + suite_passed)) failed=$((failed + suite_failed))
 

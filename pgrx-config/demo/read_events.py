@@ -77,7 +77,7 @@ def convert(path, visitor_name, instant_name, kind_name):
         file=sys.stderr,
     )
     out = csv.writer(sys.stdout, lineterminator="\n")
-    left_out = 0
+    written = left_out = 0
     for row in rows:
         if not row:
             continue  # an empty line
@@ -87,8 +87,11 @@ def convert(path, visitor_name, instant_name, kind_name):
             left_out += 1
             continue
         out.writerow((row[visitor], instant(row[at].strip()), "" if kind is None else row[kind]))
+        written += 1
     if left_out:
-        print(f"    {left_out} rows without a visitor or an instant were left out", file=sys.stderr)
+        print(f"    left out, because visitor or instant is empty: {left_out} rows", file=sys.stderr)
+    if not written:
+        raise BadFile("there is no event in it")
 
 
 try:

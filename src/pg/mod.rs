@@ -3,5 +3,9 @@
 pub mod call;
 pub mod error;
 pub mod memory;
+pub mod owner;
 pub mod rows;
 pub mod session_log;
+pub mod spi;
+pub mod transaction;
+pub mod trigger;

@@ -32,6 +32,10 @@ struct Chunk {
     capacity: u32,
 }
 
+/// Half a gigabyte, under PostgreSQL's limit for one allocation. Chunks grow with the log until then: a log that is
+/// brought in order once per chunk must not be so once per so many sessions.
+const LARGEST_CHUNK: u32 = 1 << 25;
+
 impl Chunk {
     /// # Safety
     /// `chunk` must be a live chunk and `index` below its capacity.
@@ -158,7 +162,7 @@ impl<'a> SessionLog<'a> {
 
     /// Puts a larger chunk in front. An eighth of what there is bounds what is left unused.
     fn grow(&mut self, arena: &mut Arena) {
-        let capacity = (self.state.logged / 8).next_power_of_two().clamp(2, 4096);
+        let capacity = (self.state.logged / 8).next_power_of_two().clamp(2, LARGEST_CHUNK);
         let size = size_of::<Chunk>() + capacity as usize * size_of::<PackedSpan>();
         let chunk = arena.take(size).cast::<Chunk>();
         // SAFETY: the arena gave room for the head and the slots, aligned to 8.

@@ -14,7 +14,7 @@
 
 use crate::calendar::Zone;
 use crate::error::{Error, Result};
-use crate::instant::{EARLIEST, END_OF_TIME, Instant, Micros};
+use crate::instant::{Instant, Micros};
 use crate::rule::{Boundary, Rule};
 use crate::set::{SessionSet, is_normal};
 use crate::span::Span;
@@ -68,13 +68,15 @@ impl<'a> Reader<'a> {
         let rule = match take_byte(&mut bytes)? {
             tag @ (TIMEOUT_EXCLUSIVE | TIMEOUT_INCLUSIVE) => {
                 let boundary = if tag == TIMEOUT_EXCLUSIVE { Boundary::Exclusive } else { Boundary::Inclusive };
-                let timeout = Micros::try_from(take_varint(&mut bytes)?).map_err(|_| Error::CorruptBytes("an impossible timeout"))?;
+                let timeout = Micros::try_from(take_varint(&mut bytes)?)
+                    .map_err(|_| Error::CorruptBytes("an impossible timeout"))?;
                 Rule::timeout(timeout, boundary).map_err(|_| Error::CorruptBytes("an impossible timeout"))?
             }
             MIDNIGHT => {
                 let length = usize::from(take_byte(&mut bytes)?);
                 let name = bytes.split_off(..length).ok_or(Error::CorruptBytes("too few bytes"))?;
-                let name = std::str::from_utf8(name).map_err(|_| Error::CorruptBytes("a zone name that is not text"))?;
+                let name =
+                    std::str::from_utf8(name).map_err(|_| Error::CorruptBytes("a zone name that is not text"))?;
                 Rule::Midnight { zone: Zone::parse(name)? }
             }
             _ => return Err(Error::CorruptBytes("an unknown kind of rule")),
@@ -125,8 +127,7 @@ pub fn decode(bytes: &[u8]) -> Result<SessionSet> {
     if !reader.bytes.is_empty() {
         return Err(Error::CorruptBytes("more bytes than sessions"));
     }
-    let possible = |span: &Span| span.first >= EARLIEST && span.last < END_OF_TIME && span.count <= i64::MAX as u64;
-    if !spans.iter().all(possible) || !is_normal(&rule, &mut rule.calendar(), &spans) {
+    if !is_normal(&rule, &mut rule.calendar(), &spans) {
         return Err(Error::CorruptBytes("impossible sessions"));
     }
     Ok(SessionSet::from_spans(rule, spans))

@@ -3,48 +3,68 @@
 use crate::instant::{Instant, Micros};
 use crate::span::Span;
 
-const COUNT_BITS: u32 = 24;
+const KIND_BITS: u32 = 2;
+const COUNT_BITS: u32 = 22;
 const MOST_EVENTS: u64 = (1 << COUNT_BITS) - 1;
-const LONGEST: Micros = (1 << (64 - COUNT_BITS)) - 1;
+const LONGEST: u64 = (1 << (64 - COUNT_BITS - KIND_BITS)) - 1;
+const LARGEST_PART: u64 = (1 << (64 - KIND_BITS)) - 1;
 
-/// A span of at most 12.7 days and 16.7 million events.
+/// Duration and count side by side: the common kind.
+const WHOLE: u64 = 0;
+/// Nothing but a duration: a part of a longer span.
+const DURATION: u64 = 1;
+/// Nothing but a count: a part of a span with more events.
+const COUNT: u64 = 2;
+
+/// A span of at most 12.7 days and 4.1 million events, or a part of a larger one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct PackedSpan {
     first: Instant,
-    duration_and_count: u64,
+    content: u64,
 }
 
 impl PackedSpan {
     /// The span again.
     #[inline]
     pub fn unpack(self) -> Span {
-        Span {
-            first: self.first,
-            last: self.first.wrapping_add((self.duration_and_count >> COUNT_BITS) as Micros),
-            count: self.duration_and_count & MOST_EVENTS,
-        }
+        let number = self.content >> KIND_BITS;
+        let (duration, count) = match self.content & ((1 << KIND_BITS) - 1) {
+            WHOLE => (number >> COUNT_BITS, number & MOST_EVENTS),
+            DURATION => (number, 0),
+            _ => (0, number),
+        };
+        Span { first: self.first, last: self.first.wrapping_add(duration as Micros), count }
     }
 
     /// The span in one piece, where it fits.
     #[inline]
     pub fn pack(span: &Span) -> Option<Self> {
         let duration = span.last.wrapping_sub(span.first) as u64;
-        (duration <= LONGEST as u64 && span.count <= MOST_EVENTS)
-            .then_some(PackedSpan { first: span.first, duration_and_count: duration << COUNT_BITS | span.count })
+        (duration <= LONGEST && span.count <= MOST_EVENTS).then_some(PackedSpan {
+            first: span.first,
+            content: (duration << COUNT_BITS | span.count) << KIND_BITS | WHOLE,
+        })
     }
 
-    /// The span in pieces, each touching the one before, which every rule joins again.
+    /// The span in pieces, few however large it is, each touching the one before, which every rule joins again.
     pub fn pack_in_pieces(span: &Span, mut push: impl FnMut(PackedSpan)) {
-        let mut rest = *span;
-        loop {
-            let last = rest.last.min(rest.first.saturating_add(LONGEST));
-            let piece = Span { first: rest.first, last, count: rest.count.min(MOST_EVENTS) };
-            push(Self::pack(&piece).expect("a piece fits"));
-            rest = Span { first: last, last: rest.last, count: rest.count - piece.count };
-            if rest.count == 0 && rest.first == rest.last {
-                return;
-            }
+        if let Some(packed) = Self::pack(span) {
+            push(packed);
+            return;
+        }
+        let mut part = |first, kind, number| push(PackedSpan { first, content: number << KIND_BITS | kind });
+        let mut first = span.first;
+        while first < span.last {
+            let duration = (span.last.wrapping_sub(first) as u64).min(LARGEST_PART);
+            part(first, DURATION, duration);
+            first = first.wrapping_add(duration as Micros);
+        }
+        let mut count = span.count;
+        while count > 0 {
+            let some = count.min(LARGEST_PART);
+            part(first, COUNT, some);
+            count -= some;
         }
     }
 }

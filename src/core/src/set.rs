@@ -2,9 +2,9 @@
 
 use crate::calendar::Calendar;
 use crate::error::Result;
-use crate::instant::{Instant, Micros, is_finite};
+use crate::instant::{EARLIEST, END_OF_TIME, Instant, Micros, is_finite};
 use crate::rule::Rule;
-use crate::span::Span;
+use crate::span::{MOST_EVENTS, Span};
 
 /// The sessions of one visitor under one rule, in order of time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,17 +29,31 @@ pub fn normalize(rule: &Rule, calendar: &mut Calendar, spans: &mut Vec<Span>) {
     });
 }
 
-/// Whether spans are as [`normalize`] leaves them: each with events, in order, none joining the next.
+/// Whether some events can make this span under the rule.
+fn is_possible(rule: &Rule, calendar: &mut Calendar, span: &Span) -> bool {
+    let in_range = (EARLIEST..END_OF_TIME).contains(&span.first) && (span.first..END_OF_TIME).contains(&span.last);
+    let mut filled = || match *rule {
+        Rule::Timeout { timeout, boundary } => {
+            let longest = i128::from(span.count - 1) * i128::from(Rule::reach(timeout, boundary));
+            i128::from(span.last) - i128::from(span.first) <= longest
+        }
+        Rule::Midnight { .. } => {
+            span.count > u64::from(span.first < span.last) && calendar.day_of(span.first) == calendar.day_of(span.last)
+        }
+    };
+    in_range && (1..=MOST_EVENTS).contains(&span.count) && filled()
+}
+
+/// Whether spans are as [`normalize`] leaves them: each possible, in order, none joining the next.
 pub fn is_normal(rule: &Rule, calendar: &mut Calendar, spans: &[Span]) -> bool {
-    spans.iter().all(|span| {
-        is_finite(span.first) && is_finite(span.last) && span.first <= span.last && span.count > u64::from(span.first < span.last)
-    }) && spans.windows(2).all(|pair| {
-        let in_order = match rule {
-            Rule::Timeout { .. } => pair[0].first < pair[1].first,
-            Rule::Midnight { .. } => calendar.day_of(pair[0].first) < calendar.day_of(pair[1].first),
-        };
-        in_order && !rule.joins(calendar, &pair[0], &pair[1])
-    })
+    spans.iter().all(|span| is_possible(rule, calendar, span))
+        && spans.windows(2).all(|pair| {
+            let in_order = match rule {
+                Rule::Timeout { .. } => pair[0].first < pair[1].first,
+                Rule::Midnight { .. } => calendar.day_of(pair[0].first) < calendar.day_of(pair[1].first),
+            };
+            in_order && !rule.joins(calendar, &pair[0], &pair[1])
+        })
 }
 
 impl SessionSet {
@@ -80,9 +94,9 @@ impl SessionSet {
         Ok(())
     }
 
-    /// How many events all sessions have.
+    /// How many events all sessions have, at most [`MOST_EVENTS`].
     pub fn event_count(&self) -> u64 {
-        self.spans.iter().fold(0, |sum, span| sum.saturating_add(span.count))
+        self.spans.iter().fold(0u64, |sum, span| sum.saturating_add(span.count)).min(MOST_EVENTS)
     }
 
     /// All durations added up, kept at the largest number where they exceed it.

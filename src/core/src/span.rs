@@ -2,6 +2,9 @@
 
 use crate::instant::{Instant, Micros};
 
+/// Counts stop here: PostgreSQL's largest `bigint`.
+pub const MOST_EVENTS: u64 = i64::MAX as u64;
+
 /// The events of one session, summed up: when the first and the last were and how many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
@@ -10,7 +13,7 @@ pub struct Span {
     pub first: Instant,
     /// The latest event.
     pub last: Instant,
-    /// How many events there are.
+    /// How many events there are, at most [`MOST_EVENTS`].
     pub count: u64,
 }
 
@@ -31,7 +34,7 @@ impl Span {
     pub fn absorb(&mut self, other: &Span) {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
-        self.count = self.count.saturating_add(other.count);
+        self.count = self.count.saturating_add(other.count).min(MOST_EVENTS);
     }
 
     /// Whether `instant` lies between the first event and the last, both included.

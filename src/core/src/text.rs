@@ -11,19 +11,53 @@ use crate::rule::{Boundary, Rule};
 use crate::set::{SessionSet, is_normal};
 use crate::span::Span;
 
+/// Flat, with every field named here, so that a field nobody knows is refused and not lost.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Document {
     version: u8,
-    #[serde(flatten)]
-    rule: RuleText,
+    policy: Policy,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_microseconds: Option<Micros>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boundary: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
     sessions: Vec<SessionText>,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "policy", rename_all = "lowercase")]
-enum RuleText {
-    Timeout { timeout_microseconds: Micros, boundary: String },
-    Midnight { time_zone: String },
+#[serde(rename_all = "lowercase")]
+enum Policy {
+    Timeout,
+    Midnight,
+}
+
+impl Document {
+    fn new(set: &SessionSet) -> Self {
+        let sessions = set.spans().iter().map(|span| SessionText {
+            started_at: span.first.into(),
+            last_event_at: span.last.into(),
+            event_count: span.count,
+        });
+        let (policy, timeout_microseconds, boundary, time_zone) = match set.rule() {
+            Rule::Timeout { timeout, boundary } => {
+                (Policy::Timeout, Some(*timeout), Some(boundary.name().to_owned()), None)
+            }
+            Rule::Midnight { zone } => (Policy::Midnight, None, None, Some(zone.name().to_owned())),
+        };
+        Document { version: VERSION, policy, timeout_microseconds, boundary, time_zone, sessions: sessions.collect() }
+    }
+
+    fn rule(&self) -> Result<Rule> {
+        match (&self.policy, self.timeout_microseconds, &self.boundary, &self.time_zone) {
+            (Policy::Timeout, Some(timeout), Some(boundary), None) => Rule::timeout(timeout, Boundary::parse(boundary)?),
+            (Policy::Midnight, None, None, Some(zone)) => Ok(Rule::Midnight { zone: Zone::parse(zone)? }),
+            _ => Err(Error::InvalidText(
+                "Policy timeout goes with \"timeout_microseconds\" and \"boundary\", policy midnight with \"time_zone\".".to_owned(),
+            )),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -76,19 +110,7 @@ impl InstantText {
 
 /// The text of a set.
 pub fn write(set: &SessionSet) -> String {
-    let rule = match *set.rule() {
-        Rule::Timeout { timeout, boundary } => {
-            RuleText::Timeout { timeout_microseconds: timeout, boundary: boundary.name().to_owned() }
-        }
-        Rule::Midnight { zone } => RuleText::Midnight { time_zone: zone.name().to_owned() },
-    };
-    let sessions = set.spans().iter().map(|span| SessionText {
-        started_at: span.first.into(),
-        last_event_at: span.last.into(),
-        event_count: span.count,
-    });
-    serde_json::to_string(&Document { version: VERSION, rule, sessions: sessions.collect() })
-        .expect("a document of strings and numbers can be written")
+    serde_json::to_string(&Document::new(set)).expect("a document of strings and numbers can be written")
 }
 
 /// Reads what [`write`] wrote, and any JSON of that shape.
@@ -97,21 +119,22 @@ pub fn read(text: &str) -> Result<SessionSet> {
     if document.version != VERSION {
         return Err(Error::ForeignVersion(document.version));
     }
-    let rule = match document.rule {
-        RuleText::Timeout { timeout_microseconds, boundary } => {
-            Rule::timeout(timeout_microseconds, Boundary::parse(&boundary)?)?
-        }
-        RuleText::Midnight { time_zone } => Rule::Midnight { zone: Zone::parse(&time_zone)? },
-    };
+    let rule = document.rule()?;
     let spans = document
         .sessions
         .iter()
         .map(|session| {
-            Ok(Span { first: session.started_at.read()?, last: session.last_event_at.read()?, count: session.event_count })
+            Ok(Span {
+                first: session.started_at.read()?,
+                last: session.last_event_at.read()?,
+                count: session.event_count,
+            })
         })
         .collect::<Result<Vec<Span>>>()?;
-    if !is_normal(&rule, &mut rule.calendar(), &spans) || spans.iter().any(|span| span.count > i64::MAX as u64) {
-        return Err(Error::InvalidText("The sessions are out of order, overlap, or have impossible counts.".to_owned()));
+    if !is_normal(&rule, &mut rule.calendar(), &spans) {
+        return Err(Error::InvalidText(
+            "The sessions are out of order, overlap, or have impossible counts.".to_owned(),
+        ));
     }
     Ok(SessionSet::from_spans(rule, spans))
 }

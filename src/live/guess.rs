@@ -1,0 +1,82 @@
+//! What this connection remembers of visitors' sessions: only ever a guess, which settling checks.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use sessionize_core::assignment::{App, Effect};
+use sessionize_core::{Calendar, Instant, Span};
+
+/// A session as it was when last seen.
+#[derive(Debug, Clone, Copy)]
+pub struct Guess {
+    /// Its id.
+    pub session: i64,
+    /// Its earliest event.
+    pub first: Instant,
+    /// Its latest event.
+    pub last: Instant,
+    /// Whether it was the visitor's latest session.
+    pub latest: bool,
+}
+
+impl Guess {
+    /// Whether an event seems to belong to the session; if so, it is remembered as grown.
+    pub fn takes(&mut self, app: &App, calendar: &mut Calendar, at: Instant, effect: Effect) -> bool {
+        let mut span = Span { first: self.first, last: self.last, count: 1 };
+        let event = Span::of(at);
+        let joins = app.rule.joins(calendar, &span, &event) && (effect != Effect::Passive || at >= self.first);
+        if joins && effect != Effect::Passive {
+            span.absorb(&event);
+            (self.first, self.last) = (span.first, span.last);
+        }
+        joins
+    }
+}
+
+/// More visitors than these are not remembered at once; the memory is a few megabytes.
+const MOST_VISITORS: usize = 1 << 16;
+
+#[derive(Default)]
+struct Memory {
+    visitors: HashMap<i32, HashMap<String, Guess>>,
+    count: usize,
+}
+
+thread_local! {
+    static MEMORY: RefCell<Memory> = RefCell::default();
+}
+
+/// Looks at what is remembered of a visitor.
+pub fn with<R>(app: i32, visitor: &str, look: impl FnOnce(Option<&mut Guess>) -> R) -> R {
+    MEMORY.with_borrow_mut(|memory| look(memory.visitors.get_mut(&app).and_then(|visitors| visitors.get_mut(visitor))))
+}
+
+/// Remembers a visitor's session.
+pub fn remember(app: i32, visitor: &str, guess: Guess) {
+    MEMORY.with_borrow_mut(|memory| {
+        if memory.count >= MOST_VISITORS {
+            *memory = Memory::default();
+        }
+        let visitors = memory.visitors.entry(app).or_default();
+        if let Some(known) = visitors.get_mut(visitor) {
+            *known = guess;
+        } else {
+            visitors.insert(visitor.to_owned(), guess);
+            memory.count += 1;
+        }
+    });
+}
+
+/// Forgets a visitor.
+pub fn forget(app: i32, visitor: &str) {
+    MEMORY.with_borrow_mut(|memory| {
+        if memory.visitors.get_mut(&app).is_some_and(|visitors| visitors.remove(visitor).is_some()) {
+            memory.count -= 1;
+        }
+    });
+}
+
+/// Forgets everything: a transaction was rolled back, and with it sessions that may be remembered.
+pub fn forget_all() {
+    MEMORY.with_borrow_mut(|memory| *memory = Memory::default());
+}

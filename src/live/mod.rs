@@ -1,0 +1,14 @@
+//! Each event as it arrives: the triggers that put inserted rows into their sessions.
+//!
+//! A statement goes through three moments. *Assign* (before each row) guesses the session from what
+//! this connection remembers. *Record* (after each row) notes the rows that really went in. *Settle*
+//! (after the statement) makes the guesses true: locks, reads afresh, decides, writes.
+
+mod guess;
+mod merge;
+mod record;
+mod settings;
+mod settle;
+mod statement;
+mod store;
+mod triggers;

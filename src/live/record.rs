@@ -1,0 +1,75 @@
+//! The rows that a statement inserted.
+
+use std::collections::{HashMap, HashSet};
+
+use sessionize_core::assignment::{Event, Unassigned};
+
+use crate::pg::trigger::Place;
+
+/// A row that went in.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// When, and what it means.
+    pub event: Event,
+    /// The session that the row carries.
+    pub guess: Option<i64>,
+    /// Where the row is.
+    pub place: Place,
+}
+
+/// All rows of one statement that await settling.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    numbers: HashMap<String, u32>,
+    rows: Vec<(u32, Recorded)>,
+    fresh: HashSet<i64>,
+    unassigned: Vec<(Unassigned, i64)>,
+}
+
+/// The rows of one visitor, in the order in which they went in.
+#[derive(Debug)]
+pub struct VisitorRows {
+    /// Who.
+    pub visitor: String,
+    /// The rows.
+    pub rows: Vec<Recorded>,
+}
+
+impl Recorder {
+    /// Notes an id that this statement drew for a session to be.
+    pub fn note_fresh(&mut self, session: i64) {
+        self.fresh.insert(session);
+    }
+
+    /// Notes a row that got, or may yet get, a session.
+    pub fn note_row(&mut self, visitor: String, row: Recorded) {
+        let next = self.numbers.len() as u32;
+        let number = *self.numbers.entry(visitor).or_insert(next);
+        self.rows.push((number, row));
+    }
+
+    /// Counts a row that gets no session.
+    pub fn note_unassigned(&mut self, reason: Unassigned) {
+        match self.unassigned.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => self.unassigned.push((reason, 1)),
+        }
+    }
+
+    /// The rows by visitor, in order of the visitors' names; the ids that were drawn; the rows without session.
+    pub fn into_parts(self) -> (Vec<VisitorRows>, HashSet<i64>, Vec<(Unassigned, i64)>) {
+        let mut visitors: Vec<VisitorRows> = Vec::with_capacity(self.numbers.len());
+        let mut names: Vec<(String, u32)> = self.numbers.into_iter().collect();
+        names.sort_unstable();
+        let mut places = vec![0; names.len()];
+        for (place, (visitor, number)) in names.into_iter().enumerate() {
+            places[number as usize] = place;
+            visitors.push(VisitorRows { visitor, rows: Vec::new() });
+        }
+        for (number, row) in self.rows {
+            visitors[places[number as usize]].rows.push(row);
+        }
+        (visitors, self.fresh, self.unassigned)
+    }
+}
+

@@ -1,0 +1,262 @@
+//! What a trigger needs to know about its table and application, read once and kept until it changes.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use pgrx::pg_sys::{self, Oid};
+use sessionize_core::assignment::{App, Effect};
+use sessionize_core::facts::FACTS;
+use sessionize_core::{Boundary, Rule, Zone};
+
+use crate::pg::error::{OrRaise, Report, SqlState};
+use crate::pg::owner::AsOwner;
+use crate::pg::spi::{Argument, Connection, Row};
+use crate::pg::transaction;
+use crate::pg::trigger::{Firing, TextOf, TriggerRow};
+
+/// An application's rules and kinds.
+pub struct AppSettings {
+    /// Its id.
+    pub id: i32,
+    /// Its rules.
+    pub app: App,
+    passive: HashSet<String>,
+    conversions: HashSet<String>,
+    cancellations: HashSet<String>,
+}
+
+impl AppSettings {
+    /// What events of a kind do; no kind qualifies.
+    pub fn effect(&self, kind: Option<&str>) -> Effect {
+        match kind {
+            Some(kind) if self.passive.contains(kind) => Effect::Passive,
+            Some(kind) if self.conversions.contains(kind) => Effect::Converts,
+            Some(kind) if self.cancellations.contains(kind) => Effect::Cancels,
+            _ => Effect::Qualifies,
+        }
+    }
+}
+
+/// A column and how its values become text.
+#[derive(Clone, Copy)]
+pub struct TextColumn {
+    number: i16,
+    text_of: TextOf,
+}
+
+impl TextColumn {
+    /// The value in a row.
+    pub fn of(&self, row: &TriggerRow) -> Option<String> {
+        row.text(self.number, &self.text_of)
+    }
+}
+
+/// The columns of one table or partition.
+pub struct Columns {
+    /// Who.
+    pub visitor: TextColumn,
+    /// When.
+    pub occurred_at: i16,
+    /// What.
+    pub kind: Option<TextColumn>,
+    /// When the database learned of it.
+    pub received_at: Option<i16>,
+    /// The session.
+    pub session_id: i16,
+    /// Facts, in the order of [`FACT_RULES`].
+    pub facts: Option<Box<[Option<TextColumn>; FACTS]>>,
+}
+
+/// A tracked table, as seen from the table or partition that a trigger fires on.
+pub struct Tracked {
+    /// The number that the triggers carry.
+    pub tracking: i32,
+    /// The tracked table: the one the trigger fires on, or the partitioned table above it.
+    pub events: Oid,
+    /// Its application.
+    pub app: Rc<AppSettings>,
+    /// The columns of the table or partition that the trigger fires on.
+    pub columns: Columns,
+    /// The name of the column that takes the session.
+    pub session_column: String,
+}
+
+/// The tables of the extension that the triggers use.
+#[derive(Clone, Copy)]
+pub struct OwnTables {
+    /// `sessionize.sessions`
+    pub sessions: Oid,
+    /// `sessionize.session_ids`
+    pub session_ids: Oid,
+}
+
+#[derive(Default)]
+struct Known {
+    changes: u64,
+    own: Option<OwnTables>,
+    tracked: HashMap<(Oid, i32), Rc<Tracked>>,
+    apps: HashMap<i32, Rc<AppSettings>>,
+    latest: Option<(Oid, i32, Rc<Tracked>)>,
+}
+
+thread_local! {
+    static KNOWN: RefCell<Known> = RefCell::default();
+}
+
+/// Forgets everything if anything was changed since it was read.
+fn refresh(known: &mut Known) {
+    let changes = transaction::changes();
+    if known.changes != changes {
+        *known = Known { changes, ..Known::default() };
+    }
+}
+
+/// The tables of the extension.
+pub fn own_tables() -> OwnTables {
+    KNOWN.with_borrow_mut(|known| {
+        refresh(known);
+        *known.own.get_or_insert_with(|| {
+            let find = |name| {
+                transaction::own_relation(name).unwrap_or_else(|| {
+                    Report::new(SqlState::ERRCODE_UNDEFINED_TABLE, "the tables of pg_sessionize are missing")
+                        .hint("Run CREATE EXTENSION pg_sessionize, or drop the triggers that are left of it.")
+                        .raise()
+                })
+            };
+            let own = OwnTables { sessions: find(c"sessions"), session_ids: find(c"session_ids") };
+            for watched in [own.sessions, find(c"apps"), find(c"tracked_tables")] {
+                transaction::watch(watched);
+            }
+            own
+        })
+    })
+}
+
+/// What a firing needs to know. Raises 39P01 where the trigger stands on a table that is not tracked under its number.
+pub fn of_firing(firing: &Firing) -> Rc<Tracked> {
+    own_tables();
+    let relation = firing.relation();
+    let tracking = firing.number().unwrap_or_else(|| raise_misused(firing));
+    let found = KNOWN.with_borrow_mut(|known| match &known.latest {
+        Some((latest_relation, latest_tracking, tracked)) if (*latest_relation, *latest_tracking) == (relation, tracking) => {
+            Some(Rc::clone(tracked))
+        }
+        _ => known.tracked.get(&(relation, tracking)).cloned(),
+    });
+    let tracked = found.unwrap_or_else(|| {
+        transaction::watch(relation);
+        Rc::new(read_tracked(relation, tracking).unwrap_or_else(|| raise_misused(firing)))
+    });
+    KNOWN.with_borrow_mut(|known| {
+        known.tracked.insert((relation, tracking), Rc::clone(&tracked));
+        known.latest = Some((relation, tracking, Rc::clone(&tracked)));
+    });
+    tracked
+}
+
+fn raise_misused(firing: &Firing) -> ! {
+    let name = firing.relation_name();
+    Report::new(SqlState::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, format!("trigger of pg_sessionize on table \"{name}\", which is not tracked"))
+        .detail("The trigger's argument is not the tracking number of this table.")
+        .hint("Drop the trigger, and call track_sessions() for the table.")
+        .raise()
+}
+
+/// An application by its id.
+pub fn app(id: i32) -> Rc<AppSettings> {
+    own_tables();
+    if let Some(app) = KNOWN.with_borrow(|known| known.apps.get(&id).cloned()) {
+        return app;
+    }
+    let app = Rc::new(read_app(id));
+    KNOWN.with_borrow_mut(|known| known.apps.insert(id, Rc::clone(&app)));
+    app
+}
+
+const READ_APP: &str = "
+    SELECT policy,
+           (extract(epoch FROM timeout) * 1000000)::bigint,
+           boundary,
+           time_zone,
+           (extract(epoch FROM grace) * 1000000)::bigint,
+           (extract(epoch FROM max_skew) * 1000000)::bigint,
+           passive_kinds, conversion_kinds, cancellation_kinds
+      FROM sessionize.apps
+     WHERE app_id = $1";
+
+fn read_app(id: i32) -> AppSettings {
+    let _owner = AsOwner::of_relation(own_tables().sessions);
+    let connection = Connection::open();
+    let rows = connection.run_once(READ_APP, &[Argument::integer(id)], &[pg_sys::INT4OID]);
+    let row = rows.first().unwrap_or_else(|| {
+        Report::new(SqlState::ERRCODE_INVALID_PARAMETER_VALUE, format!("application with id {id} is not known")).raise()
+    });
+    let number = |column| row.bigint(column).unwrap_or_default();
+    let kinds = |column| row.array::<String>(column).unwrap_or_default().into_iter().flatten().collect();
+    let rule = match row.text(1).as_deref() {
+        Some("midnight") => Zone::parse(&row.text(4).unwrap_or_default()).map(|zone| Rule::Midnight { zone }),
+        _ => Boundary::parse(&row.text(3).unwrap_or_default()).and_then(|boundary| Rule::timeout(number(2), boundary)),
+    };
+    AppSettings {
+        id,
+        app: App { rule: rule.or_raise(), grace: number(5), max_skew: number(6) },
+        passive: kinds(7),
+        conversions: kinds(8),
+        cancellations: kinds(9),
+    }
+}
+
+const READ_TRACKED: &str = "
+    SELECT events::oid, app_id, visitor::text, occurred_at::text, session_id::text, kind::text, received_at::text,
+           customer::text, ip::text, country::text, channel::text, cart_items::text, cart_value::text, currency::text
+      FROM sessionize.tracked_tables
+     WHERE tracking_id = $1
+       AND ($2 = events OR events IN (SELECT relid FROM pg_partition_ancestors($2)))";
+
+fn read_tracked(relation: Oid, tracking: i32) -> Option<Tracked> {
+    let _owner = AsOwner::of_relation(own_tables().sessions);
+    let connection = Connection::open();
+    let arguments = [Argument::integer(tracking), Argument::oid(relation)];
+    let rows = connection.run_once(READ_TRACKED, &arguments, &[pg_sys::INT4OID, pg_sys::REGCLASSOID]);
+    let row = rows.first()?;
+    let text_column = |column| row.text(column).map(|name| text_column(relation, &name));
+    let facts: [Option<TextColumn>; FACTS] = std::array::from_fn(|place| text_column(8 + place));
+    let columns = Columns {
+        visitor: text_column(3)?,
+        occurred_at: typed_column(&row, relation, 4, pg_sys::TIMESTAMPTZOID)?,
+        session_id: typed_column(&row, relation, 5, pg_sys::INT8OID)?,
+        kind: text_column(6),
+        received_at: typed_column(&row, relation, 7, pg_sys::TIMESTAMPTZOID),
+        facts: facts.iter().any(Option::is_some).then(|| Box::new(facts)),
+    };
+    let (events, app_id) = (row.oid(1)?, row.integer(2)?);
+    let session_column = row.text(5)?;
+    transaction::watch(events);
+    Some(Tracked { tracking, events, app: app(app_id), columns, session_column })
+}
+
+fn find_column(relation: Oid, name: &str) -> (i16, Oid) {
+    transaction::column(relation, name).unwrap_or_else(|| {
+        Report::new(SqlState::ERRCODE_UNDEFINED_COLUMN, format!("tracked column \"{name}\" does not exist"))
+            .hint("Call untrack_sessions() and track_sessions() with the columns that the table has.")
+            .raise()
+    })
+}
+
+fn text_column(relation: Oid, name: &str) -> TextColumn {
+    let (number, type_oid) = find_column(relation, name);
+    TextColumn { number, text_of: TextOf::of(type_oid) }
+}
+
+fn typed_column(row: &Row, relation: Oid, column: usize, expected: Oid) -> Option<i16> {
+    let name = row.text(column)?;
+    let (number, type_oid) = find_column(relation, &name);
+    if type_oid != expected {
+        Report::new(SqlState::ERRCODE_DATATYPE_MISMATCH, format!("tracked column \"{name}\" has another type than it had"))
+            .hint("The instant must be timestamptz and the session bigint.")
+            .raise();
+    }
+    Some(number)
+}
+

@@ -1,0 +1,73 @@
+//! Statements under the rights of another role, restricted as those of referential integrity triggers are.
+
+use std::ffi::CString;
+
+use pgrx::pg_sys;
+
+/// While it lives, statements run as a role, with an own search path that no caller can influence.
+pub struct AsOwner {
+    user: pg_sys::Oid,
+    context: i32,
+    settings: i32,
+}
+
+impl AsOwner {
+    /// Runs as the owner of a relation.
+    pub fn of_relation(relation: pg_sys::Oid) -> Self {
+        // SAFETY: a catalog look-up; the tuple is released before anything else happens.
+        let owner = unsafe {
+            let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, pg_sys::Datum::from(relation));
+            if tuple.is_null() {
+                super::error::Report::new(
+                    super::error::SqlState::ERRCODE_UNDEFINED_TABLE,
+                    format!("relation with id {relation} does not exist"),
+                )
+                .raise();
+            }
+            let owner = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relowner;
+            pg_sys::ReleaseSysCache(tuple);
+            owner
+        };
+        Self::of_role(owner)
+    }
+
+    /// Runs as a role.
+    pub fn of_role(role: pg_sys::Oid) -> Self {
+        let name = CString::from(c"search_path");
+        let path = CString::from(c"pg_catalog, pg_temp");
+        let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+        // SAFETY: what is set here is set back in drop, or by PostgreSQL when the (sub)transaction rolls back.
+        let settings = unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+            let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS;
+            pg_sys::SetUserIdAndSecContext(role, context | restricted as i32);
+            let settings = pg_sys::NewGUCNestLevel();
+            pg_sys::set_config_option(
+                name.as_ptr(),
+                path.as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            );
+            settings
+        };
+        AsOwner { user, context, settings }
+    }
+}
+
+impl Drop for AsOwner {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // PostgreSQL puts user and settings back as it rolls back.
+            return;
+        }
+        // SAFETY: the values are those that held before.
+        unsafe {
+            pg_sys::AtEOXact_GUC(true, self.settings);
+            pg_sys::SetUserIdAndSecContext(self.user, self.context);
+        }
+    }
+}

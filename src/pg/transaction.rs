@@ -1,0 +1,138 @@
+//! Ends of transactions, changes of settings, and ids: what the live path asks of PostgreSQL's core.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, c_void};
+
+use pgrx::pg_sys;
+use sessionize_core::Instant;
+
+thread_local! {
+    static LISTENING: Cell<bool> = const { Cell::new(false) };
+    static CHANGES: Cell<u64> = const { Cell::new(0) };
+    static WATCHED: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What the live path does when a transaction or a part of one ends.
+pub struct Ends {
+    /// The whole transaction was rolled back.
+    pub aborted: fn(),
+    /// The whole transaction was committed.
+    pub committed: fn(),
+    /// A part of it was rolled back.
+    pub part_aborted: fn(u32),
+}
+
+thread_local! {
+    static ENDS: Cell<Option<&'static Ends>> = const { Cell::new(None) };
+}
+
+/// Asks to be told of ends of transactions and of changes of relations, once per connection of a client.
+pub fn listen(ends: &'static Ends) {
+    if LISTENING.replace(true) {
+        return;
+    }
+    ENDS.set(Some(ends));
+    // SAFETY: the callbacks are functions of this library, which stays loaded, and they raise no errors.
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(on_transaction), std::ptr::null_mut());
+        pg_sys::RegisterSubXactCallback(Some(on_part), std::ptr::null_mut());
+        pg_sys::CacheRegisterRelcacheCallback(Some(on_relation), pg_sys::Datum::null());
+    }
+}
+
+/// Counts changes of watched relations: what was read of them before the count changed may be stale.
+pub fn changes() -> u64 {
+    CHANGES.get()
+}
+
+/// Watches a relation.
+pub fn watch(relation: pg_sys::Oid) {
+    WATCHED.with_borrow_mut(|watched| {
+        if !watched.contains(&relation) {
+            watched.push(relation);
+        }
+    });
+}
+
+/// Tells all connections that a relation changed, once this transaction commits.
+pub fn announce_change(relation: pg_sys::Oid) {
+    // SAFETY: the relation is the one a trigger fires on, so it exists.
+    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relation) }
+}
+
+/// The part of the transaction that is under way.
+pub fn current_part() -> u32 {
+    // SAFETY: reads a number.
+    unsafe { pg_sys::GetCurrentSubTransactionId() }
+}
+
+/// When the transaction began: `now()`.
+pub fn now() -> Instant {
+    // SAFETY: reads a number.
+    unsafe { pg_sys::GetCurrentTransactionStartTimestamp() }
+}
+
+/// The next number of a sequence, whoever asks.
+pub fn next_number(sequence: pg_sys::Oid) -> i64 {
+    // SAFETY: an ordinary call; errors end the statement.
+    unsafe { pg_sys::nextval_internal(sequence, false) }
+}
+
+/// Fills bytes with randomness that nobody can guess.
+pub fn fill_random(bytes: &mut [u8]) {
+    // SAFETY: the buffer is as long as said.
+    let filled = unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast::<c_void>(), bytes.len()) };
+    assert!(filled, "the operating system gives no randomness");
+}
+
+/// The id of a relation in schema `sessionize`; none where the extension is not there.
+pub fn own_relation(name: &CStr) -> Option<pg_sys::Oid> {
+    // SAFETY: catalog look-ups by terminated names.
+    let relation = unsafe {
+        let schema = pg_sys::get_namespace_oid(c"sessionize".as_ptr(), true);
+        if schema == pg_sys::InvalidOid { schema } else { pg_sys::get_relname_relid(name.as_ptr(), schema) }
+    };
+    (relation != pg_sys::InvalidOid).then_some(relation)
+}
+
+/// The number and the type of a column; none where there is no such column.
+pub fn column(relation: pg_sys::Oid, name: &str) -> Option<(i16, pg_sys::Oid)> {
+    let name = std::ffi::CString::new(name).ok()?;
+    // SAFETY: catalog look-ups by a terminated name.
+    unsafe {
+        let number = pg_sys::get_attnum(relation, name.as_ptr());
+        (number > 0).then(|| (number, pg_sys::get_atttype(relation, number)))
+    }
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
+    let Some(ends) = ENDS.get() else { return };
+    match event {
+        pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PARALLEL_ABORT => (ends.aborted)(),
+        pg_sys::XactEvent::XACT_EVENT_COMMIT | pg_sys::XactEvent::XACT_EVENT_PREPARE => (ends.committed)(),
+        _ => {}
+    }
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn on_part(
+    event: pg_sys::SubXactEvent::Type,
+    part: pg_sys::SubTransactionId,
+    _parent: pg_sys::SubTransactionId,
+    _argument: *mut c_void,
+) {
+    if let Some(ends) = ENDS.get()
+        && event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB
+    {
+        (ends.part_aborted)(part);
+    }
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn on_relation(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
+    let concerns = relation == pg_sys::InvalidOid || WATCHED.with_borrow(|watched| watched.contains(&relation));
+    if concerns {
+        CHANGES.set(CHANGES.get() + 1);
+    }
+}

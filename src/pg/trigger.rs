@@ -1,0 +1,236 @@
+//! A trigger being fired.
+
+use std::ffi::CStr;
+
+use pgrx::pg_sys;
+use sessionize_core::Instant;
+
+use super::call::Call;
+
+/// When and for what a trigger fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// BEFORE INSERT, each row.
+    BeforeInsertRow,
+    /// AFTER INSERT, each row.
+    AfterInsertRow,
+    /// AFTER UPDATE, each row.
+    AfterUpdateRow,
+    /// BEFORE, each statement.
+    BeforeStatement,
+    /// AFTER, each statement.
+    AfterStatement,
+    /// Anything else.
+    Other,
+}
+
+/// The row that a trigger fires for, or its statement.
+pub struct Firing<'a> {
+    data: &'a mut pg_sys::TriggerData,
+}
+
+/// Where a row is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The table or partition.
+    pub relation: pg_sys::Oid,
+    /// Its block.
+    pub block: u32,
+    /// Its line in the block.
+    pub line: u16,
+}
+
+impl Place {
+    /// As PostgreSQL writes it.
+    pub fn pointer(&self) -> pg_sys::ItemPointerData {
+        let mut pointer = pg_sys::ItemPointerData::default();
+        pgrx::itemptr::item_pointer_set_all(&mut pointer, self.block, self.line);
+        pointer
+    }
+}
+
+impl<'a> Firing<'a> {
+    /// The firing that a call is about; none where the function is called in another way.
+    pub fn of(call: &mut Call<'a>) -> Option<Self> {
+        let context = call.info().context;
+        // SAFETY: the context of a trigger call is a TriggerData; its tag tells.
+        unsafe {
+            (!context.is_null() && (*context).type_ == pg_sys::NodeTag::T_TriggerData)
+                .then(|| Firing { data: &mut *context.cast::<pg_sys::TriggerData>() })
+        }
+    }
+
+    /// When and for what it fires.
+    pub fn moment(&self) -> Moment {
+        let event = self.data.tg_event;
+        let row = event & pg_sys::TRIGGER_EVENT_ROW != 0;
+        let operation = event & pg_sys::TRIGGER_EVENT_OPMASK;
+        let timing = event & pg_sys::TRIGGER_EVENT_TIMINGMASK;
+        let before = timing == pg_sys::TRIGGER_EVENT_BEFORE;
+        let after = timing == pg_sys::TRIGGER_EVENT_AFTER;
+        match operation {
+            pg_sys::TRIGGER_EVENT_INSERT if row && before => Moment::BeforeInsertRow,
+            pg_sys::TRIGGER_EVENT_INSERT if row && after => Moment::AfterInsertRow,
+            pg_sys::TRIGGER_EVENT_UPDATE if row && after => Moment::AfterUpdateRow,
+            _ if !row && before => Moment::BeforeStatement,
+            _ if !row && after => Moment::AfterStatement,
+            _ => Moment::Other,
+        }
+    }
+
+    /// Whether it fires for UPDATE.
+    pub fn is_update(&self) -> bool {
+        self.data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK == pg_sys::TRIGGER_EVENT_UPDATE
+    }
+
+    /// The table or partition that it fires on.
+    pub fn relation(&self) -> pg_sys::Oid {
+        // SAFETY: the relation is open during the call.
+        unsafe { (*self.data.tg_relation).rd_id }
+    }
+
+    /// The name of the table or partition.
+    pub fn relation_name(&self) -> String {
+        // SAFETY: the relation is open during the call; its name is terminated.
+        unsafe {
+            let name = &raw const (*(*self.data.tg_relation).rd_rel).relname.data;
+            CStr::from_ptr(name.cast()).to_string_lossy().into_owned()
+        }
+    }
+
+    /// The trigger's first argument as a number.
+    pub fn number(&self) -> Option<i32> {
+        // SAFETY: the trigger holds as many terminated arguments as it says.
+        unsafe {
+            let trigger = &*self.data.tg_trigger;
+            (trigger.tgnargs > 0).then(|| CStr::from_ptr(*trigger.tgargs).to_str().ok()?.parse().ok()).flatten()
+        }
+    }
+
+    /// The row inserted, or the one before an update.
+    pub fn row(&self) -> TriggerRow<'_> {
+        self.row_of(self.data.tg_trigtuple)
+    }
+
+    /// The row after an update.
+    pub fn new_row(&self) -> TriggerRow<'_> {
+        self.row_of(self.data.tg_newtuple)
+    }
+
+    fn row_of(&self, tuple: pg_sys::HeapTuple) -> TriggerRow<'_> {
+        // SAFETY: row triggers get a tuple of the relation, both valid during the call.
+        unsafe { TriggerRow { tuple: &*tuple, columns: &*(*self.data.tg_relation).rd_att, relation: self.relation() } }
+    }
+
+    /// The inserted row as the result of a BEFORE trigger.
+    pub fn keep(&self) -> pg_sys::Datum {
+        pg_sys::Datum::from(self.data.tg_trigtuple)
+    }
+
+    /// The inserted row with a `bigint` column set, or NULL, as the result of a BEFORE trigger.
+    pub fn keep_with(&self, column: i16, value: Option<i64>) -> pg_sys::Datum {
+        let mut columns = [i32::from(column)];
+        let mut values = [value.map_or(pg_sys::Datum::null(), pg_sys::Datum::from)];
+        let mut nulls = [value.is_none()];
+        // SAFETY: the column belongs to the relation and is a bigint: whoever resolved it checked that.
+        unsafe {
+            pg_sys::Datum::from(pg_sys::heap_modify_tuple_by_cols(
+                self.data.tg_trigtuple,
+                (*self.data.tg_relation).rd_att,
+                1,
+                columns.as_mut_ptr(),
+                values.as_mut_ptr(),
+                nulls.as_mut_ptr(),
+            ))
+        }
+    }
+}
+
+/// A row that a trigger sees.
+pub struct TriggerRow<'a> {
+    tuple: &'a pg_sys::HeapTupleData,
+    columns: &'a pg_sys::TupleDescData,
+    relation: pg_sys::Oid,
+}
+
+impl TriggerRow<'_> {
+    /// A column that is not NULL.
+    pub fn datum(&self, column: i16) -> Option<pg_sys::Datum> {
+        let mut null = false;
+        // SAFETY: the tuple has the form that the columns describe; whoever resolved the column checked that it exists.
+        let datum = unsafe {
+            let columns = std::ptr::from_ref(self.columns).cast_mut();
+            pg_sys::heap_getattr(std::ptr::from_ref(self.tuple).cast_mut(), i32::from(column), columns, &mut null)
+        };
+        (!null).then_some(datum)
+    }
+
+    /// A `timestamptz` column.
+    pub fn instant(&self, column: i16) -> Option<Instant> {
+        self.datum(column).map(|datum| datum.value() as Instant)
+    }
+
+    /// A column as text, by the type's own output function.
+    pub fn text(&self, column: i16, text_of: &TextOf) -> Option<String> {
+        self.datum(column).map(|datum| text_of.text(datum))
+    }
+
+    /// Where the row is stored; meaningful after it was inserted.
+    pub fn place(&self) -> Place {
+        let (block, line) = pgrx::itemptr::item_pointer_get_both(self.tuple.t_self);
+        Place { relation: self.relation, block, line }
+    }
+}
+
+/// How the values of a type become text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextOf {
+    /// `smallint`
+    Small,
+    /// `integer`
+    Integer,
+    /// `bigint`
+    Bigint,
+    /// `text` and its like: the text itself.
+    Text,
+    /// Anything else, by its output function.
+    Output(pg_sys::Oid),
+}
+
+impl TextOf {
+    /// How values of a type become text.
+    pub fn of(type_oid: pg_sys::Oid) -> Self {
+        match type_oid {
+            pg_sys::INT2OID => TextOf::Small,
+            pg_sys::INT4OID => TextOf::Integer,
+            pg_sys::INT8OID => TextOf::Bigint,
+            pg_sys::TEXTOID | pg_sys::VARCHAROID => TextOf::Text,
+            _ => {
+                let (mut function, mut is_varlena) = (pg_sys::InvalidOid, false);
+                // SAFETY: a catalog look-up; it raises an error for a type without output.
+                unsafe { pg_sys::getTypeOutputInfo(type_oid, &mut function, &mut is_varlena) };
+                TextOf::Output(function)
+            }
+        }
+    }
+
+    fn text(&self, datum: pg_sys::Datum) -> String {
+        match self {
+            TextOf::Small => (datum.value() as i16).to_string(),
+            TextOf::Integer => (datum.value() as i32).to_string(),
+            TextOf::Bigint => (datum.value() as i64).to_string(),
+            // SAFETY: a text is stored as varlena.
+            TextOf::Text => unsafe {
+                let value = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+                String::from_utf8_lossy(pgrx::varlena_to_byte_slice(value)).into_owned()
+            },
+            // SAFETY: the function is the output function of the value's type.
+            TextOf::Output(function) => unsafe {
+                let text = pg_sys::OidOutputFunctionCall(*function, datum);
+                let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
+                pg_sys::pfree(text.cast());
+                copy
+            },
+        }
+    }
+}
