@@ -5,10 +5,17 @@
 
 pgrx::pg_module_magic!();
 
+mod admin;
 mod batch;
 mod pg;
 
 pgrx::extension_sql_file!("../sql/batch.sql", name = "batch");
 pgrx::extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["batch"]);
 pgrx::extension_sql_file!("../sql/apps.sql", name = "apps", requires = ["schema"]);
+pgrx::extension_sql_file!("../sql/status.sql", name = "status", requires = ["apps"]);
+pgrx::extension_sql_file!("../sql/display.sql", name = "display", requires = ["status"]);
+pgrx::extension_sql_file!("../sql/search.sql", name = "search", requires = ["display"]);
+pgrx::extension_sql_file!("../sql/lists.sql", name = "lists", requires = ["search"]);
+pgrx::extension_sql_file!("../sql/lifecycle.sql", name = "lifecycle", requires = ["lists"]);
+pgrx::extension_sql_file!("../sql/details.sql", name = "details", requires = ["lifecycle"]);
 pgrx::extension_sql_file!("../sql/rights.sql", name = "rights", finalize);
