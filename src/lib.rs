@@ -7,12 +7,14 @@ pgrx::pg_module_magic!();
 
 mod admin;
 mod batch;
+mod live;
 mod pg;
 
 pgrx::extension_sql_file!("../sql/batch.sql", name = "batch");
 pgrx::extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["batch"]);
 pgrx::extension_sql_file!("../sql/apps.sql", name = "apps", requires = ["schema"]);
-pgrx::extension_sql_file!("../sql/status.sql", name = "status", requires = ["apps"]);
+pgrx::extension_sql_file!("../sql/tracking.sql", name = "tracking", requires = ["apps"]);
+pgrx::extension_sql_file!("../sql/status.sql", name = "status", requires = ["tracking"]);
 pgrx::extension_sql_file!("../sql/display.sql", name = "display", requires = ["status"]);
 pgrx::extension_sql_file!("../sql/search.sql", name = "search", requires = ["display"]);
 pgrx::extension_sql_file!("../sql/lists.sql", name = "lists", requires = ["search"]);
