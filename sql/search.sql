@@ -35,6 +35,26 @@ END $$;
 COMMENT ON FUNCTION index_session_tokens() IS
     'makes the search for a part of a token quick, at some cost for each new session; needs the extension pg_trgm';
 
+CREATE FUNCTION sessionize.is_part_of_token(search text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+    -- what names a country or a network is not taken for a part of a token
+    SELECT search ~ '^[A-Za-z0-9_-]{1,15}$' AND sessionize.read_network(search) IS NULL
+           AND sessionize.country_code(search) IS NULL;
+END;
+COMMENT ON FUNCTION sessionize.is_part_of_token(text) IS 'whether a search is for tokens that have it in them';
+
+CREATE FUNCTION sessionize.hint_at_token_index(search text) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF sessionize.is_part_of_token(btrim(search)) AND NOT sessionize.has_token_index() THEN
+        RAISE NOTICE 'searching for a part of a token reads many sessions'
+            USING HINT = 'CREATE EXTENSION pg_trgm; SELECT index_session_tokens(); makes it quick.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.hint_at_token_index(text) IS 'says how a search could be quicker';
+
 CREATE FUNCTION sessionize.search_conditions(search text) RETURNS text[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -59,12 +79,8 @@ BEGIN
     END IF;
     IF wanted ~ '^[A-Za-z0-9_-]{16}$' THEN
         conditions := conditions || format('session.token = %L', wanted);
-    ELSIF wanted ~ '^[A-Za-z0-9_-]{1,15}$' AND network IS NULL AND country IS NULL THEN
+    ELSIF sessionize.is_part_of_token(wanted) THEN
         conditions := conditions || format('session.token LIKE %L', '%' || replace(wanted, '_', '\_') || '%');
-        IF NOT sessionize.has_token_index() THEN
-            RAISE NOTICE 'searching for a part of a token reads many sessions'
-                USING HINT = 'CREATE EXTENSION pg_trgm; SELECT index_session_tokens(); makes it quick.';
-        END IF;
     END IF;
     -- each excludes the ones before it, so that no session is found twice
     RETURN ARRAY(SELECT concat_ws(' AND ', condition,
@@ -73,7 +89,7 @@ BEGIN
                    FROM unnest(conditions) WITH ORDINALITY AS listed (condition, place));
 END $$;
 COMMENT ON FUNCTION sessionize.search_conditions(text) IS
-    'SQL conditions on sessionize.sessions AS session that exclude each other: any of them is what the search means. A country or a network is not taken for a part of a token';
+    'SQL conditions on sessionize.sessions AS session that exclude each other: any of them is what the search means';
 
 CREATE FUNCTION sessionize.sources(
     app_id integer, status text, risk text, search text, at timestamptz,
