@@ -20,7 +20,8 @@ BEGIN ATOMIC
            format('happened.%I::timestamptz', sessionize.event_column(tracked, 2, tracked.occurred_at)),
            coalesce(format('happened.%I::text', sessionize.event_column(tracked, 4, tracked.kind)), '''event'''),
            sessionize.event_column(tracked, 3, tracked.session_id)
-      FROM sessionize.tracked_tables AS tracked WHERE tracked.app_id = timeline_sources.app_id
+      FROM sessionize.tracked_tables AS tracked JOIN pg_class AS class ON class.oid = tracked.events
+     WHERE tracked.app_id = timeline_sources.app_id
     UNION ALL
     -- of other tables only the session is known: their first instant is taken for when it happened
     SELECT dependent.relation,

@@ -20,4 +20,7 @@ pgrx::extension_sql_file!("../sql/search.sql", name = "search", requires = ["dis
 pgrx::extension_sql_file!("../sql/lists.sql", name = "lists", requires = ["search"]);
 pgrx::extension_sql_file!("../sql/lifecycle.sql", name = "lifecycle", requires = ["lists"]);
 pgrx::extension_sql_file!("../sql/details.sql", name = "details", requires = ["lifecycle"]);
+pgrx::extension_sql_file!("../sql/facts.sql", name = "facts", requires = ["details"]);
+pgrx::extension_sql_file!("../sql/risk.sql", name = "risk", requires = ["facts"]);
+pgrx::extension_sql_file!("../sql/assessment.sql", name = "assessment", requires = ["risk"]);
 pgrx::extension_sql_file!("../sql/rights.sql", name = "rights", finalize);
