@@ -58,11 +58,13 @@ BEGIN
                AND session.last_event_day >= (since AT TIME ZONE 'UTC')::date
              FOR NO KEY UPDATE SKIP LOCKED) AS free;
     EXECUTE format($query$
-        WITH scored AS (
-            SELECT scoring.session_id, scoring.found,
-                   least(100, (SELECT coalesce(sum((rule ->> 'weight')::integer), 0) FROM unnest(scoring.found) AS rule)) AS score
-              FROM (%s) AS scoring
-        ), changed AS (
+        WITH judged AS MATERIALIZED (
+            %s
+        ), scored AS MATERIALIZED (
+            SELECT judged.session_id, judged.found,
+                   least(100, (SELECT coalesce(sum((rule ->> 'weight')::integer), 0) FROM unnest(judged.found) AS rule)) AS score
+              FROM judged
+        ), changed AS MATERIALIZED (
             SELECT session.session_id, session.app_id, session.risk AS old_risk, scored.score,
                    CASE WHEN session.risk_reasons ? 'set_by_hand' THEN session.risk ELSE sessionize.risk_level($2, scored.score::integer) END AS new_risk,
                    nullif(coalesce(session.risk_reasons, '{}') - 'rules'

@@ -23,4 +23,5 @@ pgrx::extension_sql_file!("../sql/details.sql", name = "details", requires = ["l
 pgrx::extension_sql_file!("../sql/facts.sql", name = "facts", requires = ["details"]);
 pgrx::extension_sql_file!("../sql/risk.sql", name = "risk", requires = ["facts"]);
 pgrx::extension_sql_file!("../sql/assessment.sql", name = "assessment", requires = ["risk"]);
+pgrx::extension_sql_file!("../sql/statistics.sql", name = "statistics", requires = ["assessment"]);
 pgrx::extension_sql_file!("../sql/rights.sql", name = "rights", finalize);
