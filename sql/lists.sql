@@ -92,15 +92,28 @@ CREATE FUNCTION count_sessions(
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    wanted_app constant integer := sessionize.app_id($1);
+    wanted_status constant text := sessionize.read_status($2);
+    wanted_risk constant text := sessionize.read_risk($3);
+    moment constant timestamptz := coalesce($5, now());
+    -- what expired is most of a table, and most of it has been added up
+    by_totals constant boolean := wanted_status = 'expired' AND coalesce(btrim($4), '') = '' AND moment >= now();
     counts text;
     counted bigint;
 BEGIN
-    SELECT string_agg(format('(SELECT count(*) FROM sessionize.sessions AS session WHERE %s AND %s AND %s)', walk, filter, condition), ' + ')
-      INTO counts
-      FROM sessionize.sources(sessionize.app_id($1), sessionize.read_status($2), sessionize.read_risk($3), $4, coalesce($5, now())),
-           unnest(recent) AS condition;
     PERFORM sessionize.hint_at_token_index($4);
+    SELECT string_agg(CASE WHEN by_totals THEN
+               format('(SELECT count(*) FROM sessionize.unsettled_days AS days JOIN sessionize.sessions AS session '
+                      'ON session.app_id = days.app_id AND session.last_event_day BETWEEN days.from_day AND days.to_day WHERE %s AND %s)', walk, filter)
+           ELSE format('(SELECT count(*) FROM sessionize.sessions AS session WHERE %s AND %s AND %s)', walk, filter, condition) END, ' + ')
+      INTO counts
+      FROM sessionize.sources(wanted_app, wanted_status, wanted_risk, $4, moment), unnest(recent) AS condition;
     EXECUTE 'SELECT ' || coalesce(counts, '0') INTO counted;
+    IF by_totals THEN
+        counted := counted + (SELECT coalesce(sum(total.sessions), 0) FROM sessionize.settled_totals AS total
+                               WHERE (wanted_app IS NULL OR total.app_id = wanted_app)
+                                 AND total.status = wanted_status AND (wanted_risk IS NULL OR total.risk = wanted_risk));
+    END IF;
     RETURN counted;
 END $$;
 COMMENT ON FUNCTION count_sessions(text, text, text, text, timestamptz) IS

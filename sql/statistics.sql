@@ -110,7 +110,7 @@ END $$;
 COMMENT ON FUNCTION refresh_statistics() IS
     'adds up the days that have settled since the last call; call it once a day so that sessionize.app_statistics stays cheap';
 
-CREATE VIEW sessionize.app_statistics AS
+CREATE VIEW sessionize.settled_totals AS
 WITH appeared_late AS (
     SELECT session.app_id, session.risk,
            sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at, session.expires_at,
@@ -122,15 +122,17 @@ WITH appeared_late AS (
        AND session.converted_at IS NULL AND session.cancelled_at IS NULL
        AND EXISTS (SELECT FROM sessionize.daily_totals AS total WHERE total.app_id = session.app_id AND total.day = session.last_event_day)
        AND NOT EXISTS (SELECT FROM sessionize.changed_days AS changed WHERE changed.app_id = session.app_id AND changed.day = session.last_event_day)
-), settled AS (
+)
     SELECT total.app_id, total.outcome AS status, total.risk, total.sessions, total.events, total.passive_events, total.late_events
       FROM sessionize.daily_totals AS total
      WHERE NOT EXISTS (SELECT FROM sessionize.changed_days AS changed WHERE changed.app_id = total.app_id AND changed.day = total.day)
     UNION ALL -- those stand among the expired, and need not have expired
     SELECT late.app_id, late.status, late.risk, 1, 0, 0, 0 FROM appeared_late AS late
     UNION ALL
-    SELECT late.app_id, 'expired', late.risk, -1, 0, 0, 0 FROM appeared_late AS late
-), unsettled_days AS (
+    SELECT late.app_id, 'expired', late.risk, -1, 0, 0, 0 FROM appeared_late AS late;
+COMMENT ON VIEW sessionize.settled_totals IS 'what has been added up and holds, by application, status and risk';
+
+CREATE VIEW sessionize.unsettled_days AS
     SELECT app.app_id, bounds.from_day, bounds.to_day
       FROM sessionize.apps AS app,
            LATERAL (SELECT coalesce((SELECT max(total.day) + 1 FROM sessionize.daily_totals AS total WHERE total.app_id = app.app_id), '-infinity'),
@@ -142,14 +144,17 @@ WITH appeared_late AS (
                     UNION ALL
                     -- before the first day that was added up
                     SELECT '-infinity', (SELECT min(total.day) - 1 FROM sessionize.daily_totals AS total WHERE total.app_id = app.app_id)
-                   ) AS bounds (from_day, to_day)
-), recent AS (
+                   ) AS bounds (from_day, to_day);
+COMMENT ON VIEW sessionize.unsettled_days IS 'ranges of days whose sessions have to be counted, because they have not been added up or have changed since';
+
+CREATE VIEW sessionize.app_statistics AS
+WITH recent AS (
     SELECT session.app_id,
            sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at, session.expires_at,
                                      now(), sessionize.is_inclusive(app)) AS status,
            session.risk, count(*) AS sessions, sum(session.event_count) AS events,
            sum(session.passive_count) AS passive_events, sum(session.late_count) AS late_events
-      FROM unsettled_days JOIN sessionize.apps AS app USING (app_id)
+      FROM sessionize.unsettled_days JOIN sessionize.apps AS app USING (app_id)
       JOIN sessionize.sessions AS session ON session.app_id = app.app_id
                                          AND session.last_event_day BETWEEN unsettled_days.from_day AND unsettled_days.to_day
      GROUP BY 1, 2, 3
@@ -165,7 +170,7 @@ WITH appeared_late AS (
            sum(part.sessions) FILTER (WHERE part.risk = 'review') AS review,
            sum(part.sessions) FILTER (WHERE part.risk = 'restricted') AS restricted,
            sum(part.events) AS events, sum(part.passive_events) AS passive_events, sum(part.late_events) AS late_events
-      FROM (SELECT * FROM settled UNION ALL SELECT * FROM recent) AS part
+      FROM (SELECT * FROM sessionize.settled_totals UNION ALL SELECT * FROM recent) AS part
      GROUP BY part.app_id
 )
 SELECT app.app_id, app.name AS app,

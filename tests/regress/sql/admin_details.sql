@@ -40,7 +40,8 @@ SELECT (session_details(:session_id) -> 'technical') - 'app_id' AS technical;
 
 \qecho 'A session that was merged into another, and a renamed column.'
 INSERT INTO "Detail Events" (who, occurred_at, received_at) VALUES
-    ('boris', '2026-05-10 11:00+00', '2026-05-10 11:00+00'), ('boris', '2026-05-10 11:40+00', '2026-05-10 11:40+00'),
+    ('boris', '2026-05-10 11:00+00', '2026-05-10 11:00+00'), ('boris', '2026-05-10 11:40+00', '2026-05-10 11:40+00');
+INSERT INTO "Detail Events" (who, occurred_at, received_at) VALUES
     ('boris', '2026-05-10 11:20+00', '2026-05-10 11:41+00');
 SELECT jsonb_array_length(session_details(absorbed) #> '{technical,merged_ids}') AS merged,
        session_details(absorbed) #>> '{metrics,event_count}' AS event_count,
