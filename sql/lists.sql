@@ -103,8 +103,9 @@ DECLARE
 BEGIN
     PERFORM sessionize.hint_at_token_index($4);
     SELECT string_agg(CASE WHEN by_totals THEN
-               format('(SELECT count(*) FROM sessionize.unsettled_days AS days JOIN sessionize.sessions AS session '
-                      'ON session.app_id = days.app_id AND session.last_event_day BETWEEN days.from_day AND days.to_day WHERE %s AND %s)', walk, filter)
+               format('(SELECT count(*) FROM sessionize.unsettled_days AS days, LATERAL (SELECT FROM sessionize.sessions AS session '
+                      'WHERE session.app_id = days.app_id AND session.last_event_day BETWEEN days.from_day AND days.to_day '
+                      'AND %s AND %s OFFSET 0) AS counted)', walk, filter)
            ELSE format('(SELECT count(*) FROM sessionize.sessions AS session WHERE %s AND %s AND %s)', walk, filter, condition) END, ' + ')
       INTO counts
       FROM sessionize.sources(wanted_app, wanted_status, wanted_risk, $4, moment), unnest(recent) AS condition;

@@ -148,7 +148,7 @@ BEGIN
     IF status IN ('active', 'closed') THEN
         SELECT array_agg(format('(SELECT session.session_id, session.started_at FROM (SELECT session.* FROM sessionize.sessions AS session '
                                 'WHERE %s AND %s %s) AS session WHERE %s LIMIT %s)',
-                                walk, after, format(newest_first, page_size + CASE WHEN coalesce(risk, 'normal') = 'normal' THEN 2000 ELSE 0 END), filter, page_size))
+                                walk, after, format(newest_first, page_size + CASE WHEN coalesce(risk, 'normal') = 'normal' THEN 2000 ELSE 200 END), filter, page_size))
           INTO walks FROM sessionize.sources(app_id, status, risk, search, at);
         SELECT array_agg(format('(SELECT session.session_id, session.started_at FROM sessionize.sessions AS session '
                                 'WHERE %s AND %s AND %s AND %s OFFSET 0)', walk, filter, condition, after))

@@ -154,9 +154,10 @@ WITH recent AS (
                                      now(), sessionize.is_inclusive(app)) AS status,
            session.risk, count(*) AS sessions, sum(session.event_count) AS events,
            sum(session.passive_count) AS passive_events, sum(session.late_count) AS late_events
-      FROM sessionize.unsettled_days JOIN sessionize.apps AS app USING (app_id)
-      JOIN sessionize.sessions AS session ON session.app_id = app.app_id
-                                         AND session.last_event_day BETWEEN unsettled_days.from_day AND unsettled_days.to_day
+      FROM sessionize.unsettled_days AS days JOIN sessionize.apps AS app USING (app_id),
+           -- range by range through the index, however the planner guesses their size
+           LATERAL (SELECT * FROM sessionize.sessions AS session WHERE session.app_id = days.app_id
+                       AND session.last_event_day BETWEEN days.from_day AND days.to_day OFFSET 0) AS session
      GROUP BY 1, 2, 3
 ), counted AS (
     SELECT part.app_id, sum(part.sessions) AS sessions,
