@@ -5,7 +5,10 @@
 //! (after the statement) makes the guesses true: locks, reads afresh, decides, writes.
 
 mod guess;
+mod backfill;
 mod merge;
+mod rebuild;
+mod rows;
 mod record;
 mod settings;
 mod settle;

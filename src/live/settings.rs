@@ -89,6 +89,8 @@ pub struct Tracked {
 pub struct OwnTables {
     /// `sessionize.sessions`
     pub sessions: Oid,
+    /// Its index by visitor.
+    pub sessions_of_visitor: Oid,
     /// `sessionize.session_ids`
     pub session_ids: Oid,
 }
@@ -126,7 +128,11 @@ pub fn own_tables() -> OwnTables {
                         .raise()
                 })
             };
-            let own = OwnTables { sessions: find(c"sessions"), session_ids: find(c"session_ids") };
+            let own = OwnTables {
+                sessions: find(c"sessions"),
+                sessions_of_visitor: find(c"sessions_of_visitor"),
+                session_ids: find(c"session_ids"),
+            };
             for watched in [own.sessions, find(c"apps"), find(c"tracked_tables")] {
                 transaction::watch(watched);
             }

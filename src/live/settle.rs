@@ -23,6 +23,20 @@ const CHUNK: usize = 4096;
 
 /// Settles the rows that a statement put into a table, whose session column is named.
 pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
+    let mut unassigned = write_sessions(app, session_column, recorder);
+    if !unassigned.is_empty() {
+        let _owner = AsOwner::for_look_ups(own_tables().sessions);
+        count_unassigned(&Connection::open(), app.id, &mut unassigned);
+    }
+}
+
+/// Settles rows that were there before: those that get no session are not counted, for nobody waits for them.
+pub fn settle_on_time(app: &AppSettings, session_column: &str, recorder: Recorder) {
+    write_sessions(app, session_column, recorder);
+}
+
+/// Writes sessions and rows; gives how many rows have no session, and why.
+fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -> Vec<(Unassigned, i64)> {
     let (visitors, unassigned) = recorder.into_parts();
     let mut outcome = Outcome { unassigned, ..Outcome::default() };
     if !visitors.is_empty() {
@@ -40,10 +54,7 @@ pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
         point_rows(relation, session_column, &rows);
     }
     merge(app.id, &outcome.merged);
-    if !outcome.unassigned.is_empty() {
-        let _owner = AsOwner::for_look_ups(own_tables().sessions);
-        count_unassigned(&Connection::open(), app.id, &mut outcome.unassigned);
-    }
+    outcome.unassigned
 }
 
 /// What is left to do when all sessions are written.
@@ -145,7 +156,7 @@ fn decide(
 }
 
 /// Remembers the visitor's latest session for the next statement.
-fn remember_latest(app: &AppSettings, visitor: &str, history: &History) {
+pub fn remember_latest(app: &AppSettings, visitor: &str, history: &History) {
     match history.sessions().iter().rev().find(|session| session.cancelled_at.is_none()) {
         Some(session) if session.next_first == Instant::MAX => {
             let guess = Guess { session: session.id, first: session.first, last: session.last, latest: true };

@@ -140,6 +140,12 @@ impl<'a> Row<'a> {
         self.datum(column).map(|datum| pg_sys::Oid::from(datum.value() as u32))
     }
 
+    /// A `tid` column.
+    pub fn row_address(&self, column: usize) -> Option<pg_sys::ItemPointerData> {
+        // SAFETY: a tid is passed as a pointer to its stored form.
+        self.datum(column).map(|datum| unsafe { *datum.cast_mut_ptr::<pg_sys::ItemPointerData>() })
+    }
+
     /// A `timestamptz` column.
     pub fn instant(&self, column: usize) -> Option<Instant> {
         self.bigint(column)

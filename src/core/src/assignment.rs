@@ -114,6 +114,15 @@ impl Session {
         self.cancelled_at.is_none() && state != State::Expired
     }
 
+    /// Takes over what a session was before its events were read again: when it was opened, and what people did to it.
+    pub fn carry_over(&mut self, app: &App, calendar: &mut Calendar, before: &Session) {
+        self.opened_at = before.opened_at;
+        self.late = before.late;
+        self.converted_at = self.converted_at.or(before.converted_at);
+        absorb(&mut self.facts, &before.facts);
+        self.reschedule(app, calendar);
+    }
+
     /// Moves closing and expiry to where the latest event and the opening put them; never backwards.
     fn reschedule(&mut self, app: &App, calendar: &mut Calendar) {
         let ends = match app.rule {
@@ -200,6 +209,16 @@ impl History {
     /// The sessions, in order of their first events.
     pub fn sessions(&self) -> &[Session] {
         &self.sessions
+    }
+
+    /// The sessions, to be changed without moving them.
+    pub fn sessions_mut(&mut self) -> &mut [Session] {
+        &mut self.sessions
+    }
+
+    /// The sessions alone.
+    pub fn into_sessions(self) -> Vec<Session> {
+        self.sessions
     }
 
     /// Which sessions became part of which, in the order in which it happened.

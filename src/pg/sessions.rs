@@ -1,0 +1,151 @@
+//! Direct access to the rows of `sessionize.sessions`, without the executor: this is what each event costs.
+
+use pgrx::pg_sys;
+use sessionize_core::Instant;
+
+/// The numbers of the columns, as sql/schema.sql declares them.
+mod column {
+    pub const SESSION_ID: usize = 1;
+    pub const STARTED_AT: usize = 2;
+    pub const LAST_EVENT_AT: usize = 3;
+    pub const EXPIRES_AT: usize = 5;
+    pub const NEXT_STARTED_AT: usize = 7;
+    pub const CANCELLED_AT: usize = 20;
+}
+
+/// A place in an index of sessions by (app_id, visitor, started_at).
+mod key {
+    pub const APP_ID: i16 = 1;
+    pub const VISITOR: i16 = 2;
+    pub const STARTED_AT: i16 = 3;
+}
+
+/// What a look at a session shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Glimpse {
+    /// Its id.
+    pub id: i64,
+    /// Its earliest event.
+    pub first: Instant,
+    /// Its latest event.
+    pub last: Instant,
+    /// Until then it takes late events.
+    pub expires_at: Instant,
+    /// When the visitor's next session begins.
+    pub next_first: Instant,
+    /// Whether it was cancelled.
+    pub cancelled: bool,
+}
+
+/// Which of a visitor's sessions to look at, and in which order.
+#[derive(Debug, Clone, Copy)]
+pub enum Direction {
+    /// Those that begin at an instant or before, latest first.
+    BackFrom(Instant),
+    /// Those that begin after an instant, earliest first.
+    After(Instant),
+}
+
+/// The sessions table and its index by visitor, open for looking.
+pub struct VisitorIndex {
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    slot: *mut pg_sys::TupleTableSlot,
+    snapshot: pg_sys::Snapshot,
+}
+
+impl VisitorIndex {
+    /// Opens the table and the index, to see what is committed by now (or, in a transaction that keeps to one moment,
+    /// what was then).
+    pub fn open(table: pg_sys::Oid, index: pg_sys::Oid) -> Self {
+        // SAFETY: ordinary calls, undone in drop; after an error PostgreSQL releases all of it with the transaction.
+        unsafe {
+            let table = pg_sys::table_open(table, pg_sys::AccessShareLock as i32);
+            let index = pg_sys::index_open(index, pg_sys::AccessShareLock as i32);
+            let slot = pg_sys::table_slot_create(table, std::ptr::null_mut());
+            let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot());
+            VisitorIndex { table, index, slot, snapshot }
+        }
+    }
+
+    /// Shows a visitor's sessions one by one until `each` says that it has seen enough.
+    pub fn walk(&self, app: i32, visitor: &str, direction: Direction, mut each: impl FnMut(Glimpse) -> bool) {
+        let (strategy, function, bound, scan_direction) = match direction {
+            Direction::BackFrom(at) => {
+                (pg_sys::BTLessEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_LE, at, pg_sys::ScanDirection::BackwardScanDirection)
+            }
+            Direction::After(at) => {
+                (pg_sys::BTGreaterStrategyNumber, pg_sys::F_TIMESTAMPTZ_GT, at, pg_sys::ScanDirection::ForwardScanDirection)
+            }
+        };
+        let equal = pg_sys::BTEqualStrategyNumber;
+        // SAFETY: the keys fit the columns of the index; the slot fits the table; the scan ends before anything is closed.
+        unsafe {
+            let visitor = pg_sys::cstring_to_text_with_len(visitor.as_ptr().cast(), visitor.len() as i32);
+            let mut keys = [pg_sys::ScanKeyData::default(); 3];
+            let parts = [
+                (key::APP_ID, equal, pg_sys::F_INT4EQ, pg_sys::InvalidOid, pg_sys::Datum::from(app)),
+                (key::VISITOR, equal, pg_sys::F_TEXTEQ, pg_sys::Oid::from(950), pg_sys::Datum::from(visitor)),
+                (key::STARTED_AT, strategy, function, pg_sys::InvalidOid, pg_sys::Datum::from(bound)),
+            ];
+            for (key, (column, strategy, function, collation, value)) in keys.iter_mut().zip(parts) {
+                pg_sys::ScanKeyEntryInitialize(
+                    key,
+                    0,
+                    column,
+                    strategy as u16,
+                    pg_sys::InvalidOid,
+                    collation,
+                    pg_sys::Oid::from(function),
+                    value,
+                );
+            }
+            #[cfg(not(feature = "pg18"))]
+            let scan = pg_sys::index_beginscan(self.table, self.index, self.snapshot, 3, 0);
+            #[cfg(feature = "pg18")]
+            let scan = pg_sys::index_beginscan(self.table, self.index, self.snapshot, std::ptr::null_mut(), 3, 0);
+            pg_sys::index_rescan(scan, keys.as_mut_ptr(), 3, std::ptr::null_mut(), 0);
+            while pg_sys::index_getnext_slot(scan, scan_direction, self.slot) {
+                if !each(self.glimpse()) {
+                    break;
+                }
+            }
+            pg_sys::index_endscan(scan);
+            pg_sys::pfree(visitor.cast());
+        }
+    }
+
+    /// # Safety
+    /// The slot must hold a session.
+    unsafe fn glimpse(&self) -> Glimpse {
+        // SAFETY: the columns up to the last one wanted are deformed first; all but the last are never NULL.
+        unsafe {
+            pg_sys::slot_getsomeattrs_int(self.slot, column::CANCELLED_AT as i32);
+            let slot = &*self.slot;
+            let number = |column: usize| (*slot.tts_values.add(column - 1)).value() as i64;
+            Glimpse {
+                id: number(column::SESSION_ID),
+                first: number(column::STARTED_AT),
+                last: number(column::LAST_EVENT_AT),
+                expires_at: number(column::EXPIRES_AT),
+                next_first: number(column::NEXT_STARTED_AT),
+                cancelled: !*slot.tts_isnull.add(column::CANCELLED_AT - 1),
+            }
+        }
+    }
+}
+
+impl Drop for VisitorIndex {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        // SAFETY: undoes what `open` did; locks are kept until the end of the transaction.
+        unsafe {
+            pg_sys::UnregisterSnapshot(self.snapshot);
+            pg_sys::ExecDropSingleTupleTableSlot(self.slot);
+            pg_sys::index_close(self.index, pg_sys::NoLock as i32);
+            pg_sys::table_close(self.table, pg_sys::NoLock as i32);
+        }
+    }
+}
