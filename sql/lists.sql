@@ -47,6 +47,38 @@ END $$;
 COMMENT ON FUNCTION sessionize.read_page(text, text, text, text, integer, text, timestamptz) IS
     'checks what is asked of list_sessions() and finds the sessions of the page';
 
+-- In PL/pgSQL, which keeps its plan; there an argument cannot have the name of a column.
+CREATE FUNCTION sessionize.show_page(
+    wanted_app text, wanted_status text, wanted_risk text, wanted text, page_size integer, after text, moment timestamptz
+) RETURNS TABLE (
+    session_id bigint, token text, short_token text, icon text, visitor text, customer text, ip inet, country text,
+    flag text, cart_items integer, cart_value numeric, currency text, cart text, status text, status_color text,
+    risk text, started_at timestamptz, started text, event_count bigint, cursor text
+)
+    LANGUAGE plpgsql STABLE ROWS 50 SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    page constant record := sessionize.read_page(wanted_app, wanted_status, wanted_risk, wanted, page_size, after, moment);
+BEGIN
+    RETURN QUERY
+        SELECT session.session_id, session.token, sessionize.short_token(session.token),
+               sessionize.session_icon(session.cart_items, session.customer),
+               session.visitor, session.customer, session.ip, session.country, sessionize.flag(session.country),
+               session.cart_items, session.cart_value, session.currency,
+               sessionize.cart_text(session.cart_items, session.cart_value::text, session.currency),
+               state.status, sessionize.status_color(state.status), session.risk,
+               session.started_at, sessionize.time_ago(session.started_at, moment),
+               session.event_count, sessionize.write_cursor(page.query, session.started_at, session.session_id)
+          FROM unnest(page.session_ids) WITH ORDINALITY AS found (session_id, place)
+          JOIN sessionize.sessions AS session ON session.session_id = found.session_id
+          JOIN sessionize.apps AS app ON app.app_id = session.app_id,
+               LATERAL (SELECT sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at,
+                                                         session.expires_at, moment, sessionize.is_inclusive(app))) AS state (status)
+         ORDER BY found.place;
+END $$;
+COMMENT ON FUNCTION sessionize.show_page(text, text, text, text, integer, text, timestamptz) IS 'does what list_sessions() says';
+
 CREATE FUNCTION list_sessions(
     app text DEFAULT NULL,
     status text DEFAULT 'all',
@@ -62,22 +94,7 @@ CREATE FUNCTION list_sessions(
 )
     LANGUAGE sql STABLE ROWS 50
 BEGIN ATOMIC
-    SELECT session.session_id, session.token, sessionize.short_token(session.token),
-           sessionize.session_icon(session.cart_items, session.customer),
-           session.visitor, session.customer, session.ip, session.country, sessionize.flag(session.country),
-           session.cart_items, session.cart_value, session.currency,
-           sessionize.cart_text(session.cart_items, session.cart_value::text, session.currency),
-           state.status, sessionize.status_color(state.status), session.risk,
-           session.started_at, sessionize.time_ago(session.started_at, moment),
-           session.event_count, sessionize.write_cursor(page.query, session.started_at, session.session_id)
-      FROM coalesce($7, now()) AS moment,
-           LATERAL sessionize.read_page($1, $2, $3, $4, $5, $6, moment) AS page,
-           LATERAL unnest(page.session_ids) WITH ORDINALITY AS found (session_id, place)
-      JOIN sessionize.sessions AS session ON session.session_id = found.session_id
-      JOIN sessionize.apps AS app ON app.app_id = session.app_id,
-           LATERAL (SELECT sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at,
-                                                     session.expires_at, moment, sessionize.is_inclusive(app))) AS state (status)
-     ORDER BY found.place;
+    SELECT shown.* FROM sessionize.show_page($1, $2, $3, $4, $5, $6, coalesce($7, now())) AS shown;
 END;
 COMMENT ON FUNCTION list_sessions(text, text, text, text, integer, text, timestamptz) IS
     'a page of sessions, newest first. status: all, active, closed, expired, converted or cancelled; risk: all, normal, monitored, review or restricted; search: a token or a part of it, an IP address or network, a country code or English name, a visitor or a customer; after: the cursor of the last row seen';
