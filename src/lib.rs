@@ -5,6 +5,7 @@
 
 pgrx::pg_module_magic!();
 
+mod admin;
 mod batch;
 mod live;
 mod pg;
@@ -14,4 +15,14 @@ pgrx::extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["bat
 pgrx::extension_sql_file!("../sql/apps.sql", name = "apps", requires = ["schema"]);
 pgrx::extension_sql_file!("../sql/tracking.sql", name = "tracking", requires = ["apps"]);
 pgrx::extension_sql_file!("../sql/backfill.sql", name = "backfill", requires = ["tracking"]);
+pgrx::extension_sql_file!("../sql/status.sql", name = "status", requires = ["backfill"]);
+pgrx::extension_sql_file!("../sql/display.sql", name = "display", requires = ["status"]);
+pgrx::extension_sql_file!("../sql/search.sql", name = "search", requires = ["display"]);
+pgrx::extension_sql_file!("../sql/lists.sql", name = "lists", requires = ["search"]);
+pgrx::extension_sql_file!("../sql/lifecycle.sql", name = "lifecycle", requires = ["lists"]);
+pgrx::extension_sql_file!("../sql/details.sql", name = "details", requires = ["lifecycle"]);
+pgrx::extension_sql_file!("../sql/facts.sql", name = "facts", requires = ["details"]);
+pgrx::extension_sql_file!("../sql/risk.sql", name = "risk", requires = ["facts"]);
+pgrx::extension_sql_file!("../sql/assessment.sql", name = "assessment", requires = ["risk"]);
+pgrx::extension_sql_file!("../sql/statistics.sql", name = "statistics", requires = ["assessment"]);
 pgrx::extension_sql_file!("../sql/rights.sql", name = "rights", finalize);

@@ -5,6 +5,8 @@
 
 pub mod assignment;
 pub mod calendar;
+pub mod cursor;
+pub mod display;
 pub mod encoding;
 pub mod error;
 pub mod facts;
