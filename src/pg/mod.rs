@@ -7,5 +7,7 @@ pub mod owner;
 pub mod rows;
 pub mod session_log;
 pub mod spi;
+pub mod table;
 pub mod transaction;
+pub mod transition;
 pub mod trigger;

@@ -183,6 +183,11 @@ impl Argument {
         Argument { value: pg_sys::Datum::from(value), null: false }
     }
 
+    /// An argument of the function under way, which the statement takes with the same type.
+    pub fn passed(value: Option<pg_sys::Datum>) -> Self {
+        Argument { value: value.unwrap_or(pg_sys::Datum::null()), null: value.is_none() }
+    }
+
     /// An `integer`.
     pub fn integer(value: i32) -> Self {
         Argument { value: pg_sys::Datum::from(value), null: false }
