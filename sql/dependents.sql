@@ -25,10 +25,10 @@ COMMENT ON VIEW sessionize.holding_tables IS
     'tables with a foreign key to sessions that forbids deleting them: a session that one of their rows names stays in every purge';
 
 CREATE FUNCTION sessionize.check_dependent() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    relation pg_class;
+    class pg_class;
     attribute pg_attribute;
     holds name;
 BEGIN
@@ -40,50 +40,41 @@ BEGIN
         RAISE EXCEPTION 'on_purge "%" is not known', NEW.on_purge
             USING ERRCODE = '22023', HINT = 'Valid are "delete", "detach" (the column becomes null) and "keep".';
     END IF;
-    SELECT * INTO relation FROM pg_class WHERE oid = NEW.relation;
+    SELECT * INTO class FROM pg_class WHERE oid = NEW.relation;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'table with id % does not exist', NEW.relation::oid USING ERRCODE = '42P01';
+        RAISE EXCEPTION 'relation with id % does not exist', NEW.relation::oid
+            USING ERRCODE = '42P01', HINT = 'Name a table that exists.';
     END IF;
-    IF relation.relkind NOT IN ('r', 'p') OR relation.relpersistence = 't' OR relation.relnamespace = 'sessionize'::regnamespace THEN
-        RAISE EXCEPTION '"%" cannot be a dependent', NEW.relation
+    IF class.relkind NOT IN ('r', 'p') OR class.relpersistence = 't'
+       OR class.relnamespace IN ('sessionize'::regnamespace, 'pg_catalog'::regnamespace) THEN
+        RAISE EXCEPTION '% cannot be a dependent', NEW.relation
             USING ERRCODE = '42809', DETAIL = 'A dependent is a table of yours, partitioned or not, that is not temporary.',
                   HINT = 'Register the table that holds the rows.';
     END IF;
     -- The cascade runs with the rights of the table's owner.
-    IF NOT pg_has_role(current_user, relation.relowner, 'USAGE') THEN
-        RAISE EXCEPTION 'must be owner of table %', NEW.relation
-            USING ERRCODE = '42501', HINT = 'Its owner can register it.';
-    END IF;
-    SELECT * INTO attribute FROM pg_attribute
-     WHERE attrelid = NEW.relation AND attname = NEW.session_id AND attnum > 0 AND NOT attisdropped;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'column "%" of table "%" does not exist', NEW.session_id, NEW.relation
-            USING ERRCODE = '42703', HINT = 'Name the column that holds the session''s id.';
-    END IF;
-    IF attribute.atttypid <> 'bigint'::regtype THEN
-        RAISE EXCEPTION 'column "%" of table "%" is not of type bigint', NEW.session_id, NEW.relation
-            USING ERRCODE = '42804', DETAIL = format('It is of type %s.', format_type(attribute.atttypid, attribute.atttypmod)),
-                  HINT = 'Session ids are bigint.';
-    END IF;
+    PERFORM sessionize.require_owner(NEW.relation);
+    PERFORM sessionize.check_column(NEW.relation, NEW.session_id, 'session', '{bigint}');
+    SELECT * INTO attribute FROM pg_attribute WHERE attrelid = NEW.relation AND attname = NEW.session_id;
     IF NEW.on_purge = 'detach' AND attribute.attnotnull THEN
-        RAISE EXCEPTION 'column "%" of table "%" cannot be detached', NEW.session_id, NEW.relation
-            USING ERRCODE = '22023', DETAIL = 'It must not be null.', HINT = 'Drop the NOT NULL constraint, or use "delete" or "keep".';
+        RAISE EXCEPTION 'column "%" of table % cannot be detached', NEW.session_id, NEW.relation
+            USING ERRCODE = '22023', DETAIL = 'It must not be null.',
+                  HINT = 'Drop the NOT NULL constraint, or use "delete" or "keep".';
     END IF;
     IF EXISTS (SELECT FROM sessionize.attached_tables AS attached
                 WHERE attached.relation = NEW.relation AND (attached.events OR TG_OP = 'INSERT')) THEN
-        RAISE EXCEPTION 'table "%" belongs to sessions already', NEW.relation
+        RAISE EXCEPTION 'table % belongs to sessions already', NEW.relation
             USING ERRCODE = '55000', HINT = 'Call remove_session_dependent() or untrack_sessions() first.';
     END IF;
     IF NOT EXISTS (SELECT FROM pg_index AS index
                     WHERE index.indrelid = NEW.relation AND index.indkey[0] = attribute.attnum
                       AND index.indisvalid AND index.indpred IS NULL) THEN
-        RAISE WARNING 'no index on column "%" of table "%"', NEW.session_id, NEW.relation
-            USING DETAIL = 'Each purge, and each session deleted, has to read the whole table.',
+        RAISE WARNING 'column "%" of table % has no index', NEW.session_id, NEW.relation
+            USING DETAIL = 'Whenever sessions go, the whole table has to be read.',
                   HINT = format('CREATE INDEX ON %s (%I);', NEW.relation, NEW.session_id);
     END IF;
     SELECT held.reference INTO holds FROM sessionize.holding_tables AS held WHERE held.relation = NEW.relation;
     IF FOUND AND NEW.on_purge <> 'keep' THEN
-        RAISE WARNING 'foreign key "%" of table "%" keeps sessions from being purged', holds, NEW.relation
+        RAISE WARNING 'foreign key "%" of table % keeps sessions from being purged', holds, NEW.relation
             USING DETAIL = 'A session stays as long as a row of the table names it.',
                   HINT = 'Drop the foreign key, or give it ON DELETE CASCADE or ON DELETE SET NULL.';
     END IF;
@@ -91,7 +82,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sessionize.check_dependent() IS
     'trigger of sessionize.dependents: refuses tables that cannot be dependents or that somebody else owns';
-REVOKE EXECUTE ON FUNCTION sessionize.check_dependent() FROM PUBLIC;
 CREATE TRIGGER check_dependent BEFORE INSERT OR UPDATE ON sessionize.dependents
     FOR EACH ROW EXECUTE FUNCTION sessionize.check_dependent();
 
@@ -103,24 +93,20 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION add_session_dependent(regclass, name, text) IS
     'registers a table of yours whose rows belong to sessions. When a session goes, its rows are deleted, detached (the column becomes null) or kept';
-REVOKE EXECUTE ON FUNCTION add_session_dependent(regclass, name, text) FROM PUBLIC;
 
 CREATE FUNCTION remove_session_dependent(relation regclass) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = $1), 'USAGE') THEN
-        RAISE EXCEPTION 'must be owner of table %', $1 USING ERRCODE = '42501', HINT = 'Its owner can remove it.';
-    END IF;
+    PERFORM sessionize.require_owner($1);
     DELETE FROM sessionize.dependents AS dependent WHERE dependent.relation = $1;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'table "%" is not a dependent', coalesce($1::text, 'null')
+        RAISE EXCEPTION 'table % is not a dependent', coalesce($1::text, 'null')
             USING ERRCODE = '55000', HINT = 'See sessionize.dependents; an event table is removed by untrack_sessions().';
     END IF;
 END $$;
 COMMENT ON FUNCTION remove_session_dependent(regclass) IS
     'forgets a dependent and leaves its rows alone; from then on they stay when their session goes';
-REVOKE EXECUTE ON FUNCTION remove_session_dependent(regclass) FROM PUBLIC;
 
 -- ---- the cascade -----------------------------------------------------------------------------------------
 
@@ -128,23 +114,20 @@ CREATE FUNCTION sessionize.cascade() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'sessionize_cascade';
 COMMENT ON FUNCTION sessionize.cascade() IS
     'trigger of sessionize.sessions: deletes or detaches what belongs to deleted sessions, one statement per table, with the rights of the table''s owner';
-REVOKE EXECUTE ON FUNCTION sessionize.cascade() FROM PUBLIC;
 
 CREATE FUNCTION sessionize.take_cascaded() RETURNS TABLE (relation oid, row_count bigint)
     LANGUAGE c AS 'MODULE_PATHNAME', 'sessionize_take_cascaded';
 COMMENT ON FUNCTION sessionize.take_cascaded() IS
     'how many rows of each table were deleted or detached with sessions in this connection since this was last called';
-REVOKE EXECUTE ON FUNCTION sessionize.take_cascaded() FROM PUBLIC;
 
 CREATE FUNCTION sessionize.attached_rows(relation regclass, session_id name, sessions bigint[], contents boolean)
     RETURNS TABLE (session bigint, row_count bigint, rows jsonb)
-    LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'sessionize_attached_rows';
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'sessionize_attached_rows';
 COMMENT ON FUNCTION sessionize.attached_rows(regclass, name, bigint[], boolean) IS
     'for each of the sessions that has rows in an attached or holding table: how many, and with contents the rows themselves, which takes the right to read the table';
-REVOKE EXECUTE ON FUNCTION sessionize.attached_rows(regclass, name, bigint[], boolean) FROM PUBLIC;
 
 CREATE FUNCTION sessionize.forget() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     apps integer[];
@@ -167,7 +150,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sessionize.forget() IS
     'trigger of sessionize.sessions: forgets merges, changes and visitors that nothing is left of';
-REVOKE EXECUTE ON FUNCTION sessionize.forget() FROM PUBLIC;
 
 CREATE TRIGGER cascade AFTER DELETE ON sessionize.sessions
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION sessionize.cascade();
@@ -183,6 +165,5 @@ BEGIN
               HINT = 'Use DELETE, or purge_inactive_sessions().';
 END $$;
 COMMENT ON FUNCTION sessionize.refuse_truncate() IS 'trigger of sessionize.sessions: TRUNCATE would cascade to nothing';
-REVOKE EXECUTE ON FUNCTION sessionize.refuse_truncate() FROM PUBLIC;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON sessionize.sessions
     FOR EACH STATEMENT EXECUTE FUNCTION sessionize.refuse_truncate();

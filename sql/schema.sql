@@ -18,7 +18,11 @@ CREATE TABLE sessionize.apps (
     monitored_from smallint NOT NULL DEFAULT 30,
     review_from smallint NOT NULL DEFAULT 60,
     restricted_from smallint NOT NULL DEFAULT 85,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    shortest_timeout interval,
+    longest_timeout interval,
+    shortest_grace interval,
+    longest_grace interval
 );
 COMMENT ON TABLE sessionize.apps IS 'applications: named sets of rules; see create_session_app()';
 

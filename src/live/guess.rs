@@ -1,7 +1,7 @@
 //! What this connection remembers of visitors' sessions: only ever a guess, which settling checks.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sessionize_core::assignment::{App, Effect};
 use sessionize_core::{Calendar, Instant, Span};
@@ -40,6 +40,7 @@ const MOST_VISITORS: usize = 1 << 16;
 struct Memory {
     visitors: HashMap<i32, HashMap<String, Guess>>,
     count: usize,
+    drawn: HashSet<i64>,
 }
 
 thread_local! {
@@ -55,7 +56,8 @@ pub fn with<R>(app: i32, visitor: &str, look: impl FnOnce(Option<&mut Guess>) ->
 pub fn remember(app: i32, visitor: &str, guess: Guess) {
     MEMORY.with_borrow_mut(|memory| {
         if memory.count >= MOST_VISITORS {
-            *memory = Memory::default();
+            memory.visitors.clear();
+            memory.count = 0;
         }
         let visitors = memory.visitors.entry(app).or_default();
         if let Some(known) = visitors.get_mut(visitor) {
@@ -74,6 +76,21 @@ pub fn forget(app: i32, visitor: &str) {
             memory.count -= 1;
         }
     });
+}
+
+/// Notes an id that was drawn for a session to be.
+pub fn note_drawn(session: i64) {
+    MEMORY.with_borrow_mut(|memory| memory.drawn.insert(session));
+}
+
+/// Whether an id was drawn in this transaction and is still unused; from now on it is not.
+pub fn use_drawn(session: i64) -> bool {
+    MEMORY.with_borrow_mut(|memory| memory.drawn.remove(&session))
+}
+
+/// Forgets ids that were drawn for rows that never went in.
+pub fn forget_drawn() {
+    MEMORY.with_borrow_mut(|memory| memory.drawn.clear());
 }
 
 /// Forgets everything: a transaction was rolled back, and with it sessions that may be remembered.

@@ -1,6 +1,6 @@
 //! The rows that a statement inserted.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sessionize_core::assignment::{Event, Unassigned};
 
@@ -22,7 +22,6 @@ pub struct Recorded {
 pub struct Recorder {
     numbers: HashMap<String, u32>,
     rows: Vec<(u32, Recorded)>,
-    fresh: HashSet<i64>,
     unassigned: Vec<(Unassigned, i64)>,
 }
 
@@ -36,11 +35,6 @@ pub struct VisitorRows {
 }
 
 impl Recorder {
-    /// Notes an id that this statement drew for a session to be.
-    pub fn note_fresh(&mut self, session: i64) {
-        self.fresh.insert(session);
-    }
-
     /// Notes a row that got, or may yet get, a session.
     pub fn note_row(&mut self, visitor: String, row: Recorded) {
         let next = self.numbers.len() as u32;
@@ -56,8 +50,8 @@ impl Recorder {
         }
     }
 
-    /// The rows by visitor, in order of the visitors' names; the ids that were drawn; the rows without session.
-    pub fn into_parts(self) -> (Vec<VisitorRows>, HashSet<i64>, Vec<(Unassigned, i64)>) {
+    /// The rows by visitor, in order of the visitors' names; how many rows have no session, and why.
+    pub fn into_parts(self) -> (Vec<VisitorRows>, Vec<(Unassigned, i64)>) {
         let mut visitors: Vec<VisitorRows> = Vec::with_capacity(self.numbers.len());
         let mut names: Vec<(String, u32)> = self.numbers.into_iter().collect();
         names.sort_unstable();
@@ -69,7 +63,7 @@ impl Recorder {
         for (number, row) in self.rows {
             visitors[places[number as usize]].rows.push(row);
         }
-        (visitors, self.fresh, self.unassigned)
+        (visitors, self.unassigned)
     }
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use pgrx::pg_sys::{self, Oid};
 use sessionize_core::assignment::{App, Effect};
 use sessionize_core::facts::FACTS;
-use sessionize_core::{Boundary, Rule, Zone};
+use sessionize_core::{Boundary, Calendar, Rule, Zone};
 
 use crate::pg::error::{OrRaise, Report, SqlState};
 use crate::pg::owner::AsOwner;
@@ -21,6 +21,8 @@ pub struct AppSettings {
     pub id: i32,
     /// Its rules.
     pub app: App,
+    /// The calendar that its rule wants.
+    pub calendar: RefCell<Calendar>,
     passive: HashSet<String>,
     conversions: HashSet<String>,
     cancellations: HashSet<String>,
@@ -198,9 +200,11 @@ fn read_app(id: i32) -> AppSettings {
         Some("midnight") => Zone::parse(&row.text(4).unwrap_or_default()).map(|zone| Rule::Midnight { zone }),
         _ => Boundary::parse(&row.text(3).unwrap_or_default()).and_then(|boundary| Rule::timeout(number(2), boundary)),
     };
+    let rule = rule.or_raise();
     AppSettings {
         id,
-        app: App { rule: rule.or_raise(), grace: number(5), max_skew: number(6) },
+        app: App { rule, grace: number(5), max_skew: number(6) },
+        calendar: RefCell::new(rule.calendar()),
         passive: kinds(7),
         conversions: kinds(8),
         cancellations: kinds(9),

@@ -21,7 +21,10 @@ static ENDS: Ends = Ends {
         STATEMENTS.with_borrow_mut(Vec::clear);
         guess::forget_all();
     },
-    committed: || STATEMENTS.with_borrow_mut(Vec::clear),
+    committed: || {
+        STATEMENTS.with_borrow_mut(Vec::clear);
+        guess::forget_drawn();
+    },
     part_aborted: |part| {
         STATEMENTS.with_borrow_mut(|statements| statements.retain(|statement| statement.part != part));
         guess::forget_all();

@@ -146,6 +146,11 @@ impl<'a> Call<'a> {
         pg_sys::Datum::null()
     }
 
+    /// The result of a trigger that gives no row; PostgreSQL does not want it marked NULL.
+    pub fn no_row(&mut self) -> pg_sys::Datum {
+        pg_sys::Datum::null()
+    }
+
     /// A pointer as an `internal` result; null is NULL.
     #[inline]
     pub fn pointer_result<T>(&mut self, pointer: *mut T) -> pg_sys::Datum {

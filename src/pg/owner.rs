@@ -1,6 +1,6 @@
 //! Statements under the rights of another role, restricted as those of referential integrity triggers are.
 
-use std::ffi::CString;
+use std::ffi::CStr;
 
 use pgrx::pg_sys;
 
@@ -51,27 +51,48 @@ impl AsOwner {
         AsOwner { user, context, settings: None }
     }
 
+    /// Runs as the owner of a relation, statements that look up few rows of tables that may have grown since they were
+    /// analyzed: by index, and with plans that are kept.
+    pub fn for_look_ups(relation: pg_sys::Oid) -> Self {
+        let owner = Self::of_relation(relation);
+        // SAFETY: the nest level of `owner` is open.
+        unsafe {
+            set(c"enable_seqscan", c"off");
+            set(c"plan_cache_mode", c"force_generic_plan");
+        }
+        owner
+    }
+
     /// Runs as a role, with an own search path that no caller can influence.
     pub fn of_role(role: pg_sys::Oid) -> Self {
         let mut switched = Self::switch(role);
-        let name = CString::from(c"search_path");
-        let path = CString::from(c"pg_catalog, pg_temp");
         // SAFETY: as above.
         switched.settings = Some(unsafe {
             let settings = pg_sys::NewGUCNestLevel();
-            pg_sys::set_config_option(
-                name.as_ptr(),
-                path.as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
-                pg_sys::GucSource::PGC_S_SESSION,
-                pg_sys::GucAction::GUC_ACTION_SAVE,
-                true,
-                0,
-                false,
-            );
+            set(c"search_path", c"pg_catalog, pg_temp");
             settings
         });
         switched
+    }
+}
+
+/// Sets a setting until the nest level that is open ends.
+///
+/// # Safety
+/// A nest level must be open.
+unsafe fn set(name: &CStr, value: &CStr) {
+    // SAFETY: both are terminated; the settings named here are ones that every user may set.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
     }
 }
 

@@ -238,7 +238,9 @@ impl<'a> SessionLog<'a> {
     pub fn collect(&self, rule: &Rule, calendar: &mut Calendar, spans: &mut Vec<Span>) {
         spans.clear();
         self.collect_log(spans);
-        spans.push(self.state.front);
+        if self.state.front.count > 0 {
+            spans.push(self.state.front);
+        }
         if !self.state.in_order || matches!(rule, Rule::Midnight { .. }) {
             normalize(rule, calendar, spans);
         }

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use pgrx::pg_sys;
+use pgrx::{FromDatum, pg_sys};
 use sessionize_core::Instant;
 
 use super::error::{Report, SqlState};
@@ -162,7 +162,10 @@ impl<'a> Row<'a> {
     }
 
     /// A one-dimensional array column, its elements read one by one.
-    pub fn array<T: pgrx::FromDatum>(&self, column: usize) -> Option<Vec<Option<T>>> {
+    pub fn array<T>(&self, column: usize) -> Option<Vec<Option<T>>>
+    where
+        Vec<Option<T>>: FromDatum,
+    {
         // SAFETY: the statement fixes the type of the column.
         self.datum(column).and_then(|datum| unsafe { Vec::<Option<T>>::from_datum(datum, false) })
     }

@@ -72,10 +72,15 @@ pub fn now() -> Instant {
     unsafe { pg_sys::GetCurrentTransactionStartTimestamp() }
 }
 
+unsafe extern "C-unwind" {
+    /// Declared in commands/sequence.h: the next number, with the caller's rights checked or not.
+    fn nextval_internal(sequence: pg_sys::Oid, check_permissions: bool) -> i64;
+}
+
 /// The next number of a sequence, whoever asks.
 pub fn next_number(sequence: pg_sys::Oid) -> i64 {
-    // SAFETY: an ordinary call; errors end the statement.
-    unsafe { pg_sys::nextval_internal(sequence, false) }
+    // SAFETY: an ordinary call, guarded like every call into PostgreSQL; errors end the statement.
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| nextval_internal(sequence, false)) }
 }
 
 /// Fills bytes with randomness that nobody can guess.

@@ -5,6 +5,8 @@
 
 pub mod assignment;
 pub mod calendar;
+pub mod cursor;
+pub mod display;
 pub mod encoding;
 pub mod error;
 pub mod facts;
@@ -15,6 +17,7 @@ pub mod set;
 pub mod span;
 pub mod text;
 
+pub use assignment::State;
 pub use calendar::{Calendar, Zone};
 pub use error::{Error, Result};
 pub use instant::{Instant, Micros};

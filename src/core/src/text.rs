@@ -13,7 +13,7 @@ use crate::span::Span;
 
 /// Flat, with every field named here, so that a field nobody knows is refused and not lost.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with version, policy, what the policy needs, and sessions")]
 struct Document {
     version: u8,
     policy: Policy,
@@ -61,7 +61,7 @@ impl Document {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with started_at, last_event_at and event_count")]
 struct SessionText {
     started_at: InstantText,
     last_event_at: InstantText,
@@ -70,7 +70,7 @@ struct SessionText {
 
 /// RFC 3339 in UTC for the years 1 to 9999, else microseconds since 2000-01-01 00:00 UTC.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "an instant is a text as RFC 3339 has it or a number of microseconds")]
 enum InstantText {
     Rfc3339(String),
     Microseconds(Instant),

@@ -1,0 +1,170 @@
+-- One session in full: what happened in it, and everything that is known of it.
+
+CREATE FUNCTION sessionize.event_column(tracked sessionize.tracked_tables, place integer, recorded name) RETURNS name
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    -- numbers follow a renamed column; after a restore the table has another oid, and names are what there is
+    SELECT coalesce((SELECT attribute.attname FROM pg_attribute AS attribute
+                      WHERE tracked.mapped_relation = tracked.events AND attribute.attrelid = tracked.events
+                        AND attribute.attnum = tracked.mapped_columns[place] AND NOT attribute.attisdropped),
+                    recorded);
+END;
+COMMENT ON FUNCTION sessionize.event_column(sessionize.tracked_tables, integer, name) IS
+    'the present name of a column of a tracked table, by its place in mapped_columns';
+
+CREATE FUNCTION sessionize.timeline_sources(app_id integer)
+    RETURNS TABLE (relation regclass, instant text, event text, session_id name)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT tracked.events,
+           format('happened.%I::timestamptz', sessionize.event_column(tracked, 2, tracked.occurred_at)),
+           coalesce(format('happened.%I::text', sessionize.event_column(tracked, 4, tracked.kind)), '''event'''),
+           sessionize.event_column(tracked, 3, tracked.session_id)
+      FROM sessionize.tracked_tables AS tracked WHERE tracked.app_id = timeline_sources.app_id
+    UNION ALL
+    -- of other tables only the session is known: their first instant is taken for when it happened
+    SELECT dependent.relation,
+           coalesce((SELECT format('happened.%I::timestamptz', attribute.attname) FROM pg_attribute AS attribute
+                      WHERE attribute.attrelid = dependent.relation AND attribute.attnum > 0 AND NOT attribute.attisdropped
+                        AND attribute.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype)
+                      ORDER BY attribute.attnum LIMIT 1), 'NULL::timestamptz'),
+           quote_literal(class.relname), dependent.session_id
+      FROM sessionize.dependents AS dependent JOIN pg_class AS class ON class.oid = dependent.relation;
+END;
+COMMENT ON FUNCTION sessionize.timeline_sources(integer) IS
+    'the tables whose rows belong to sessions of an application, and what to read from them: SQL expressions over a row called happened';
+
+CREATE FUNCTION sessionize.existing_session(session_id bigint) RETURNS sessionize.sessions
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    existing sessionize.sessions;
+BEGIN
+    SELECT session.* INTO existing FROM sessionize.sessions AS session
+     WHERE session.session_id = resolve_session(existing_session.session_id);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'session % does not exist', coalesce(session_id::text, 'null')
+            USING ERRCODE = CASE WHEN session_id IS NULL THEN '22004' ELSE 'P0002' END,
+                  HINT = 'Pass the id of a session; it may have been purged. See list_sessions().';
+    END IF;
+    RETURN existing;
+END $$;
+COMMENT ON FUNCTION sessionize.existing_session(bigint) IS 'the session that an id stands for; NULL: 22004; unknown: P0002';
+
+CREATE FUNCTION session_timeline(session_id bigint)
+    RETURNS TABLE (at timestamptz, source text, event text, detail jsonb)
+    LANGUAGE plpgsql STABLE ROWS 100 SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    session sessionize.sessions := sessionize.existing_session($1);
+    source record;
+    parts text[] := '{}';
+BEGIN
+    FOR source IN SELECT * FROM sessionize.timeline_sources(session.app_id) LOOP
+        IF has_table_privilege(source.relation, 'SELECT') THEN
+            parts := parts || format('SELECT %s, %L, %s, to_jsonb(happened) - %L::text FROM %s AS happened WHERE happened.%I = $1',
+                                     source.instant, source.relation, source.event, source.session_id,
+                                     source.relation, source.session_id);
+        ELSE
+            RAISE NOTICE 'rows of table "%" are left out of the timeline', source.relation
+                USING DETAIL = format('Role "%s" may not read it.', current_user),
+                      HINT = format('GRANT SELECT ON %s TO %I; shows them.', source.relation, current_user);
+        END IF;
+    END LOOP;
+    parts := parts || ARRAY[
+        'SELECT change.changed_at, ''change'', change.what, jsonb_strip_nulls(jsonb_build_object(
+             ''from'', change.old_value, ''to'', change.new_value, ''by'', change.changed_by, ''reason'', change.reason))
+           FROM sessionize.session_changes AS change
+          WHERE change.session_id = ANY (ARRAY[$1] || ARRAY(SELECT absorbed FROM sessionize.merged_sessions WHERE survivor = $1))',
+        'SELECT merged.merged_at, ''merge'', ''merged'', jsonb_build_object(''absorbed'', merged.absorbed)
+           FROM sessionize.merged_sessions AS merged WHERE merged.survivor = $1'];
+    RETURN QUERY EXECUTE
+        'SELECT part.* FROM (' || array_to_string(parts, ' UNION ALL ') || ') AS part (at, source, event, detail) ORDER BY part.at, part.source, part.event'
+        USING session.session_id;
+END $$;
+COMMENT ON FUNCTION session_timeline(bigint) IS
+    'what happened in a session, oldest first: rows of all tables that belong to it and that the caller may read, changes of status and risk, merges';
+
+CREATE FUNCTION sessionize.status_history(session sessionize.sessions, app sessionize.apps, at timestamptz) RETURNS jsonb
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('at', step.at, 'status', step.status, 'by', step.by, 'reason', step.reason))
+                     ORDER BY step.at, step.place)
+      FROM (SELECT 1, session.started_at, 'active', NULL, NULL
+            UNION ALL
+            SELECT 3, session.closes_at, 'closed', NULL, NULL
+             WHERE session.closes_at < session.expires_at
+               AND session.closes_at < least(at, session.converted_at, session.cancelled_at)
+            UNION ALL
+            SELECT 4, session.expires_at, 'expired', NULL, NULL
+             WHERE session.expires_at < least(at, session.converted_at, session.cancelled_at)
+            UNION ALL
+            SELECT 2, change.changed_at, change.new_value, change.changed_by::text, change.reason
+              FROM sessionize.session_changes AS change
+             WHERE change.what = 'status'
+               AND change.session_id = ANY (ARRAY[session.session_id] || ARRAY(SELECT merged.absorbed FROM sessionize.merged_sessions AS merged
+                                                                                WHERE merged.survivor = session.session_id))
+           ) AS step (place, at, status, by, reason);
+END;
+COMMENT ON FUNCTION sessionize.status_history(sessionize.sessions, sessionize.apps, timestamptz) IS
+    'the steps of a session through its statuses: those that time brought, and those that somebody took';
+
+CREATE FUNCTION session_details(session_id bigint) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    session sessionize.sessions := sessionize.existing_session($1);
+    app sessionize.apps;
+    status text;
+BEGIN
+    SELECT * INTO STRICT app FROM sessionize.apps AS known WHERE known.app_id = session.app_id;
+    status := sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at, session.expires_at,
+                                        now(), sessionize.is_inclusive(app));
+    RETURN jsonb_build_object(
+        'session', jsonb_build_object(
+            'session_id', session.session_id, 'token', session.token, 'visitor', session.visitor, 'customer', session.customer,
+            'icon', sessionize.session_icon(session.cart_items, session.customer),
+            'country', session.country, 'flag', sessionize.flag(session.country)),
+        'metrics', jsonb_build_object(
+            'event_count', session.event_count, 'passive_count', session.passive_count, 'late_count', session.late_count,
+            'duration_seconds', round(extract(epoch FROM session.last_event_at - session.started_at), 3),
+            'started', sessionize.time_ago(session.started_at, now())),
+        'timestamps', jsonb_build_object(
+            'started_at', session.started_at, 'last_event_at', session.last_event_at, 'opened_at', session.opened_at,
+            'closes_at', session.closes_at, 'expires_at', session.expires_at,
+            'converted_at', session.converted_at, 'cancelled_at', session.cancelled_at),
+        'status', jsonb_build_object(
+            'status', status, 'color', sessionize.status_color(status), 'order_ref', session.order_ref,
+            'cancel_reason', session.cancel_reason, 'history', sessionize.status_history(session, app, now())),
+        'security', jsonb_build_object(
+            'risk', session.risk, 'score', session.risk_score,
+            'set_by_hand', session.risk_reasons -> 'set_by_hand',
+            'reasons', coalesce(session.risk_reasons -> 'rules', '[]')),
+        'cart', jsonb_build_object(
+            'items', session.cart_items, 'value', session.cart_value, 'currency', session.currency,
+            'text', sessionize.cart_text(session.cart_items, session.cart_value::text, session.currency)),
+        'technical', jsonb_build_object(
+            'app', app.name, 'app_id', app.app_id, 'policy', app.policy, 'timeout', app.timeout, 'boundary', app.boundary,
+            'time_zone', app.time_zone, 'grace', app.grace, 'ip', session.ip, 'channel', session.channel,
+            'merged_ids', ARRAY(SELECT merged.absorbed FROM sessionize.merged_sessions AS merged
+                                 WHERE merged.survivor = session.session_id ORDER BY merged.absorbed)),
+        'timeline', (SELECT coalesce(jsonb_agg(to_jsonb(line)), '[]') FROM session_timeline(session.session_id) AS line));
+END $$;
+COMMENT ON FUNCTION session_details(bigint) IS
+    'all that is known of a session: metrics, timestamps, status and its history, security, cart, technical details, timeline. Unknown: P0002';
+
+CREATE FUNCTION session_details(token text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    named bigint := (SELECT session.session_id FROM sessionize.sessions AS session WHERE session.token = session_details.token);
+BEGIN
+    IF named IS NULL THEN
+        RAISE EXCEPTION 'session with token "%" does not exist', coalesce(left(token, 100), 'null')
+            USING ERRCODE = CASE WHEN token IS NULL THEN '22004' ELSE 'P0002' END,
+                  HINT = 'Pass a whole token. list_sessions(search => …) finds sessions by a part of it.';
+    END IF;
+    RETURN session_details(named);
+END $$;
+COMMENT ON FUNCTION session_details(text) IS 'all that is known of the session with a token. Unknown: P0002';

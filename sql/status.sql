@@ -1,0 +1,130 @@
+-- The status of a session, and what makes sessions of one status quick to find.
+
+CREATE FUNCTION sessionize.session_status(
+    converted_at timestamptz, cancelled_at timestamptz, closes_at timestamptz, expires_at timestamptz,
+    at timestamptz, inclusive boolean
+) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled'
+                WHEN converted_at IS NOT NULL THEN 'converted'
+                WHEN at < closes_at OR at = closes_at AND inclusive THEN 'active'
+                WHEN at < expires_at THEN 'closed'
+                ELSE 'expired' END;
+END;
+COMMENT ON FUNCTION sessionize.session_status(timestamptz, timestamptz, timestamptz, timestamptz, timestamptz, boolean) IS
+    'the one place that says what status a session has at an instant; inclusive: whether it is still active at closes_at';
+
+CREATE FUNCTION sessionize.is_inclusive(app sessionize.apps) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT app.policy = 'timeout' AND app.boundary = 'inclusive';
+END;
+COMMENT ON FUNCTION sessionize.is_inclusive(sessionize.apps) IS
+    'whether sessions of the application are still active at closes_at';
+
+-- How far start, last event, closing and expiry can lie apart in an application, whatever its settings were when a
+-- session was made. It tells where in an index the sessions of a status can be.
+CREATE FUNCTION sessionize.keep_extremes() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- a calendar day closes at once or after a day that a change of zone made longer
+    shortest interval := CASE WHEN NEW.policy = 'timeout' THEN NEW.timeout ELSE '0' END;
+    longest interval := CASE WHEN NEW.policy = 'timeout' THEN NEW.timeout ELSE '50 hours' END;
+BEGIN
+    NEW.shortest_timeout := least(NEW.shortest_timeout, shortest);
+    NEW.longest_timeout := greatest(NEW.longest_timeout, longest);
+    NEW.shortest_grace := least(NEW.shortest_grace, NEW.grace);
+    NEW.longest_grace := greatest(NEW.longest_grace, NEW.grace);
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION sessionize.keep_extremes() IS
+    'trigger of sessionize.apps: remembers the shortest and longest timeout and grace that ever held';
+-- After check_app, by name: the settings are in their final form.
+CREATE TRIGGER keep_extremes BEFORE INSERT OR UPDATE ON sessionize.apps
+    FOR EACH ROW EXECUTE FUNCTION sessionize.keep_extremes();
+
+-- None of these indexes has a column that changes with each event: those updates stay on their page (HOT).
+CREATE INDEX sessions_converted ON sessionize.sessions (app_id, started_at, session_id) INCLUDE (risk)
+    WHERE converted_at IS NOT NULL AND cancelled_at IS NULL;
+CREATE INDEX sessions_cancelled ON sessionize.sessions (app_id, started_at, session_id) INCLUDE (risk)
+    WHERE cancelled_at IS NOT NULL;
+CREATE INDEX sessions_at_risk ON sessionize.sessions (app_id, risk, started_at, session_id) INCLUDE (converted_at, cancelled_at)
+    WHERE risk <> 'normal';
+CREATE INDEX sessions_at_risk_by_last_day ON sessionize.sessions (app_id, risk, last_event_day)
+    WHERE risk <> 'normal';
+CREATE INDEX sessions_opened_late ON sessionize.sessions (app_id, opened_at)
+    WHERE opened_at - started_at >= interval '1 minute';
+CREATE INDEX sessions_of_customer ON sessionize.sessions (app_id, customer, started_at, session_id)
+    WHERE customer IS NOT NULL;
+CREATE INDEX sessions_of_ip ON sessionize.sessions (app_id, ip, started_at, session_id)
+    WHERE ip IS NOT NULL;
+CREATE INDEX sessions_of_country ON sessionize.sessions (app_id, country, started_at, session_id)
+    WHERE country IS NOT NULL;
+
+CREATE FUNCTION sessionize.read_status(status text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF lower(status) IN ('active', 'closed', 'expired', 'converted', 'cancelled') THEN
+        RETURN lower(status);
+    ELSIF status IS NULL OR lower(status) = 'all' THEN
+        RETURN NULL;
+    END IF;
+    RAISE EXCEPTION 'status "%" is not known', left(status, 100)
+        USING ERRCODE = '22023', HINT = 'Valid statuses are "all", "active", "closed", "expired", "converted" and "cancelled".';
+END $$;
+COMMENT ON FUNCTION sessionize.read_status(text) IS 'a status in lower case; NULL for all; unknown: 22023';
+
+CREATE FUNCTION sessionize.read_risk(risk text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF lower(risk) IN ('normal', 'monitored', 'review', 'restricted') THEN
+        RETURN lower(risk);
+    ELSIF risk IS NULL OR lower(risk) = 'all' THEN
+        RETURN NULL;
+    END IF;
+    RAISE EXCEPTION 'risk level "%" is not known', left(risk, 100)
+        USING ERRCODE = '22023', HINT = 'Valid levels are "all", "normal", "monitored", "review" and "restricted".';
+END $$;
+COMMENT ON FUNCTION sessionize.read_risk(text) IS 'a risk level in lower case; NULL for all; unknown: 22023';
+
+CREATE FUNCTION sessionize.status_condition(app sessionize.apps, status text, at timestamptz) RETURNS text
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE status
+        WHEN 'converted' THEN 'session.converted_at IS NOT NULL AND session.cancelled_at IS NULL'
+        WHEN 'cancelled' THEN 'session.cancelled_at IS NOT NULL'
+        -- for the planner: what is true of every session of that status
+        ELSE 'session.converted_at IS NULL AND session.cancelled_at IS NULL'
+             || CASE status
+                    WHEN 'active' THEN format(' AND session.closes_at >= %L', at)
+                    WHEN 'closed' THEN format(' AND session.expires_at > %L AND session.started_at <= %L',
+                                              at, at - app.shortest_timeout)
+                    ELSE format(' AND session.expires_at <= %L AND session.started_at <= %L',
+                                at, at - app.shortest_timeout - app.shortest_grace)
+                END
+             || format(' AND sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at, '
+                       'session.expires_at, %L, %L) = %L', at, sessionize.is_inclusive(app), status)
+        END
+     WHERE status IS NOT NULL;
+END;
+COMMENT ON FUNCTION sessionize.status_condition(sessionize.apps, text, timestamptz) IS
+    'SQL condition on sessionize.sessions AS session for a status at an instant; NULL for any status';
+
+CREATE FUNCTION sessionize.recent_conditions(app sessionize.apps, status text, at timestamptz) RETURNS text[]
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE WHEN status IN ('active', 'closed') THEN
+        ARRAY[format('session.last_event_day >= %L', last_event.day),
+              -- a visit that was synced late closes when it appears, whenever its last event was
+              format('session.last_event_day < %L AND session.opened_at - session.started_at >= ''1 minute'' AND session.opened_at >= %L',
+                     last_event.day, reach.earliest)]
+        ELSE ARRAY['true'] END
+      FROM (SELECT at - app.longest_timeout - CASE WHEN status = 'closed' THEN app.longest_grace ELSE '0' END) AS reach (earliest),
+           LATERAL (SELECT (reach.earliest AT TIME ZONE 'UTC')::date) AS last_event (day);
+END;
+COMMENT ON FUNCTION sessionize.recent_conditions(sessionize.apps, text, timestamptz) IS
+    'SQL conditions that exclude each other, one of which every active or closed session meets, and that an index on days serves';

@@ -1,0 +1,271 @@
+-- Tracked tables: the triggers that put each inserted event into its session, and who installs them.
+
+CREATE FUNCTION begin_sessions() RETURNS trigger AS 'MODULE_PATHNAME', 'sessionize_begin' LANGUAGE c;
+CREATE FUNCTION assign_session() RETURNS trigger AS 'MODULE_PATHNAME', 'sessionize_assign' LANGUAGE c;
+CREATE FUNCTION record_session() RETURNS trigger AS 'MODULE_PATHNAME', 'sessionize_record' LANGUAGE c;
+CREATE FUNCTION settle_sessions() RETURNS trigger AS 'MODULE_PATHNAME', 'sessionize_settle' LANGUAGE c;
+COMMENT ON FUNCTION begin_sessions() IS
+    'trigger BEFORE INSERT FOR EACH STATEMENT: rows recorded from here on wait for settle_sessions(). Argument: the tracking_id of sessionize.tracked_tables';
+COMMENT ON FUNCTION assign_session() IS
+    'trigger BEFORE INSERT FOR EACH ROW: writes the session that the event most likely belongs to into the row. Argument: the tracking_id';
+COMMENT ON FUNCTION record_session() IS
+    'trigger AFTER INSERT FOR EACH ROW: notes a row that went in; without begin_sessions() it settles at once. Argument: the tracking_id';
+COMMENT ON FUNCTION settle_sessions() IS
+    'trigger AFTER INSERT FOR EACH STATEMENT: writes the sessions of the recorded rows, and corrects rows that were assigned wrongly. Argument: the tracking_id';
+
+CREATE FUNCTION sessionize.settings_changed() RETURNS trigger
+    AS 'MODULE_PATHNAME', 'sessionize_settings_changed' LANGUAGE c;
+COMMENT ON FUNCTION sessionize.settings_changed() IS
+    'trigger of sessionize.apps and sessionize.tracked_tables: makes all connections read the settings again';
+CREATE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sessionize.apps
+    FOR EACH STATEMENT EXECUTE FUNCTION sessionize.settings_changed();
+CREATE TRIGGER settings_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sessionize.tracked_tables
+    FOR EACH STATEMENT EXECUTE FUNCTION sessionize.settings_changed();
+
+CREATE FUNCTION sessionize.require_owner(relation regclass) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT (SELECT pg_has_role(current_user, class.relowner, 'USAGE') FROM pg_class AS class WHERE class.oid = relation) THEN
+        RAISE EXCEPTION 'must be owner of table %', relation
+            USING ERRCODE = '42501',
+                  HINT = 'Let the owner of the table call the function, or become a member of the owning role.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.require_owner(regclass) IS 'refuses (42501) unless the caller owns the table or is a member of its owner';
+
+-- What is written on the events of a table happens under its owner's rights, so only its owner may say what is.
+CREATE FUNCTION sessionize.check_owner() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM sessionize.require_owner(NEW.events);
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION sessionize.check_owner() IS 'trigger of sessionize.tracked_tables: only the owner of a table may have it tracked (42501)';
+CREATE TRIGGER check_owner BEFORE INSERT OR UPDATE ON sessionize.tracked_tables
+    FOR EACH ROW EXECUTE FUNCTION sessionize.check_owner();
+
+CREATE FUNCTION sessionize.mapped_columns(table_row sessionize.tracked_tables) RETURNS name[]
+    LANGUAGE sql IMMUTABLE
+    RETURN ARRAY[table_row.visitor, table_row.occurred_at, table_row.session_id, table_row.kind, table_row.received_at,
+                 table_row.customer, table_row.ip, table_row.country, table_row.channel,
+                 table_row.cart_items, table_row.cart_value, table_row.currency];
+COMMENT ON FUNCTION sessionize.mapped_columns(sessionize.tracked_tables) IS
+    'the columns that a tracked table maps, in the order of mapped_columns';
+
+CREATE FUNCTION sessionize.column_numbers(relation regclass, columns name[]) RETURNS smallint[]
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT array_agg(attribute.attnum ORDER BY wanted.place)
+      FROM unnest(columns) WITH ORDINALITY AS wanted (column_name, place)
+      LEFT JOIN pg_attribute AS attribute
+             ON attribute.attrelid = relation AND attribute.attname = wanted.column_name
+            AND attribute.attnum > 0 AND NOT attribute.attisdropped;
+END;
+COMMENT ON FUNCTION sessionize.column_numbers(regclass, name[]) IS 'the numbers of columns of a table; NULL for those it does not have';
+
+CREATE FUNCTION sessionize.check_column(relation regclass, wanted name, purpose text, types regtype[]) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found regtype;
+BEGIN
+    IF wanted IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT attribute.atttypid INTO found FROM pg_attribute AS attribute
+     WHERE attribute.attrelid = relation AND attribute.attname = wanted AND attribute.attnum > 0 AND NOT attribute.attisdropped;
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'column "%" of table % does not exist', wanted, relation
+            USING ERRCODE = '42703',
+                  HINT = format('Name the column that holds the %s.', purpose);
+    END IF;
+    IF types IS NOT NULL AND found <> ALL (types) THEN
+        RAISE EXCEPTION 'column "%" of table % has the wrong type', wanted, relation
+            USING ERRCODE = '42804',
+                  DETAIL = format('It is %s; the %s must be %s.', found, purpose, array_to_string(types, ' or ')),
+                  HINT = 'Name another column, or change its type with ALTER TABLE.';
+    END IF;
+    IF types IS NULL AND (SELECT type.typtype NOT IN ('b', 'e', 'd') OR type.typelem <> 0 AND type.typlen = -1
+                            FROM pg_type AS type WHERE type.oid = found) THEN
+        RAISE EXCEPTION 'column "%" of table % has the wrong type', wanted, relation
+            USING ERRCODE = '42804',
+                  DETAIL = format('It is %s; the %s must be a single value.', found, purpose),
+                  HINT = 'Name a column of a scalar type, such as bigint, uuid or text.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.check_column(regclass, name, text, regtype[]) IS
+    'refuses a column that does not exist (42703) or has none of the types (42804); without types any scalar one will do';
+
+CREATE FUNCTION sessionize.check_trackable(events regclass) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    class pg_class;
+    above regclass;
+BEGIN
+    IF events IS NULL THEN
+        RAISE EXCEPTION 'table of events must not be null' USING ERRCODE = '22004', HINT = 'Name the table, such as ''events''.';
+    END IF;
+    SELECT * INTO class FROM pg_class WHERE oid = events;
+    IF class.relkind IS NULL THEN
+        RAISE EXCEPTION 'relation with id % does not exist', events::oid USING ERRCODE = '42P01', HINT = 'Name a table that exists.';
+    END IF;
+    IF class.relkind NOT IN ('r', 'p') THEN
+        RAISE EXCEPTION '% is not a table', events
+            USING ERRCODE = '42809',
+                  DETAIL = CASE class.relkind WHEN 'v' THEN 'It is a view.' WHEN 'm' THEN 'It is a materialized view.'
+                                              WHEN 'f' THEN 'It is a foreign table.' ELSE 'It is something else.' END,
+                  HINT = 'Track the table that the events are inserted into.';
+    END IF;
+    IF class.relpersistence = 't' THEN
+        RAISE EXCEPTION 'temporary table % cannot be tracked', events
+            USING ERRCODE = '0A000', HINT = 'Its events would go at the end of the connection and their sessions stay; use sessionize() instead.';
+    END IF;
+    IF class.relnamespace = 'sessionize'::regnamespace OR class.relnamespace = 'pg_catalog'::regnamespace THEN
+        RAISE EXCEPTION 'table % cannot be tracked', events
+            USING ERRCODE = '42809', DETAIL = 'It belongs to the system or to this extension.', HINT = 'Track a table of events.';
+    END IF;
+    PERFORM sessionize.require_owner(events);
+    SELECT tracked.events INTO above FROM sessionize.tracked_tables AS tracked
+     WHERE tracked.events = check_trackable.events
+        OR tracked.events IN (SELECT relid FROM pg_partition_ancestors(check_trackable.events))
+        OR check_trackable.events IN (SELECT relid FROM pg_partition_ancestors(tracked.events));
+    IF above IS NOT NULL THEN
+        RAISE EXCEPTION 'table % is already tracked', events
+            USING ERRCODE = '55000',
+                  DETAIL = CASE WHEN above <> events THEN format('It shares partitions with %s, which is.', above) END,
+                  HINT = 'Call untrack_sessions() first to track it in another way.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.check_trackable(regclass) IS 'refuses what cannot be tracked, with the reason';
+
+CREATE FUNCTION track_sessions(
+    events regclass,
+    visitor name,
+    occurred_at name,
+    app text DEFAULT NULL,
+    kind name DEFAULT NULL,
+    received_at name DEFAULT NULL,
+    session_id name DEFAULT 'session_id',
+    customer name DEFAULT NULL,
+    ip name DEFAULT NULL,
+    country name DEFAULT NULL,
+    channel name DEFAULT NULL,
+    cart_items name DEFAULT NULL,
+    cart_value name DEFAULT NULL,
+    currency name DEFAULT NULL,
+    on_purge text DEFAULT 'delete'
+) RETURNS integer
+    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    app_name text := app;
+    app_number integer;
+    number integer;
+    indexed boolean;
+BEGIN
+    PERFORM sessionize.check_trackable(events);
+    IF visitor IS NULL OR occurred_at IS NULL OR session_id IS NULL THEN
+        RAISE EXCEPTION 'columns of visitor, instant and session must not be null'
+            USING ERRCODE = '22004', HINT = 'Write track_sessions(''events'', ''visitor_id'', ''occurred_at'').';
+    END IF;
+    IF on_purge IS NULL OR on_purge NOT IN ('delete', 'detach', 'keep') THEN
+        RAISE EXCEPTION 'purge action "%" is not known', coalesce(on_purge, 'null')
+            USING ERRCODE = '22023', HINT = 'Valid actions are "delete", "detach" and "keep".';
+    END IF;
+    PERFORM sessionize.check_column(events, visitor, 'visitor', NULL);
+    PERFORM sessionize.check_column(events, occurred_at, 'instant of the event', '{timestamptz}');
+    PERFORM sessionize.check_column(events, received_at, 'arrival of the event', '{timestamptz}');
+    PERFORM sessionize.check_column(events, kind, 'kind of the event', NULL);
+    PERFORM sessionize.check_column(events, customer, 'customer', NULL);
+    PERFORM sessionize.check_column(events, ip, 'IP address', '{inet,text,character varying}');
+    PERFORM sessionize.check_column(events, country, 'country', NULL);
+    PERFORM sessionize.check_column(events, channel, 'channel', NULL);
+    PERFORM sessionize.check_column(events, cart_items, 'number of items', '{smallint,integer,bigint}');
+    PERFORM sessionize.check_column(events, cart_value, 'value of the cart', '{numeric,integer,bigint,real,double precision}');
+    PERFORM sessionize.check_column(events, currency, 'currency', NULL);
+
+    IF app_name IS NULL THEN
+        SELECT class.relname INTO app_name FROM pg_class AS class WHERE class.oid = events;
+        IF NOT EXISTS (SELECT FROM sessionize.apps AS known WHERE known.name = app_name) THEN
+            PERFORM create_session_app(app_name);
+        END IF;
+    END IF;
+    app_number := sessionize.app_id(app_name);
+
+    IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = events AND attname = session_id AND NOT attisdropped) THEN
+        PERFORM sessionize.check_column(events, session_id, 'session', '{bigint}');
+    ELSE
+        EXECUTE format('ALTER TABLE %s ADD COLUMN %I bigint', events, session_id);
+        EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', events, session_id, 'the session of the event, in sessionize.sessions');
+    END IF;
+    SELECT EXISTS (SELECT FROM pg_index
+                    WHERE indrelid = events AND indisvalid AND indpred IS NULL
+                      AND indkey[0] = (SELECT attnum FROM pg_attribute WHERE attrelid = events AND attname = session_id))
+      INTO indexed;
+    IF NOT indexed THEN
+        EXECUTE format('CREATE INDEX ON %s (%I)', events, session_id);
+    END IF;
+
+    INSERT INTO sessionize.tracked_tables AS tracked (
+           app_id, events, visitor, occurred_at, session_id, kind, received_at,
+           customer, ip, country, channel, cart_items, cart_value, currency, on_purge, mapped_columns, mapped_relation)
+    VALUES (app_number, events, visitor, occurred_at, session_id, kind, received_at,
+            customer, ip, country, channel, cart_items, cart_value, currency, on_purge,
+            sessionize.column_numbers(events, ARRAY[visitor, occurred_at, session_id, kind, received_at,
+                                                    customer, ip, country, channel, cart_items, cart_value, currency]),
+            events)
+    RETURNING tracked.tracking_id INTO number;
+    PERFORM sessionize.install_triggers(number);
+    RETURN number;
+END $$;
+COMMENT ON FUNCTION track_sessions(regclass, name, name, text, name, name, name, name, name, name, name, name, name, name, text) IS
+    'puts every event inserted into a table into its session from now on: names the columns of visitor and instant, and optionally of kind, arrival, session, customer, IP address, country, channel, cart and currency. Adds the session column and its index where missing. Without app it uses, or makes, the one named after the table. on_purge: what a purge does with the events of a purged session: delete, detach or keep. Gives the tracking_id. The caller must own the table';
+
+CREATE FUNCTION sessionize.install_triggers(tracking integer) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    tracked sessionize.tracked_tables;
+BEGIN
+    SELECT * INTO STRICT tracked FROM sessionize.tracked_tables WHERE tracking_id = tracking;
+    -- Triggers fire in order of their names: ours see a row as other triggers leave it.
+    EXECUTE format('CREATE TRIGGER zz_sessionize_begin BEFORE INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.begin_sessions(%L)',
+                   tracked.events, tracking);
+    EXECUTE format('CREATE TRIGGER zz_sessionize_assign BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.assign_session(%L)',
+                   tracked.events, tracking);
+    EXECUTE format('CREATE TRIGGER zz_sessionize_record AFTER INSERT ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.record_session(%L)',
+                   tracked.events, tracking);
+    EXECUTE format('CREATE TRIGGER zz_sessionize_settle AFTER INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.settle_sessions(%L)',
+                   tracked.events, tracking);
+END $$;
+COMMENT ON FUNCTION sessionize.install_triggers(integer) IS 'makes the triggers of a tracked table';
+
+CREATE FUNCTION untrack_sessions(events regclass) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    installed name;
+BEGIN
+    IF events IS NULL THEN
+        RAISE EXCEPTION 'table of events must not be null' USING ERRCODE = '22004', HINT = 'Name a tracked table.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM sessionize.tracked_tables AS tracked WHERE tracked.events = events) THEN
+        RAISE EXCEPTION 'table % is not tracked', events
+            USING ERRCODE = '55000', HINT = 'See sessionize.tracked_tables for those that are.';
+    END IF;
+    PERFORM sessionize.require_owner(events);
+    FOR installed IN
+        SELECT trigger.tgname FROM pg_trigger AS trigger
+         WHERE trigger.tgrelid = events AND trigger.tgname LIKE 'zz\_sessionize\_%' AND trigger.tgparentid = 0
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', installed, events);
+    END LOOP;
+    DELETE FROM sessionize.tracked_tables AS tracked WHERE tracked.events = events;
+END $$;
+COMMENT ON FUNCTION untrack_sessions(regclass) IS
+    'ends the tracking of a table: removes the triggers, and keeps sessions and the session column. Not tracked: 55000';

@@ -1,0 +1,107 @@
+//! Sessions that become one: what belonged to the absorbed ones moves to the survivor.
+
+use pgrx::pg_sys::{self, Oid};
+
+use super::settings::own_tables;
+use crate::pg::owner::AsOwner;
+use crate::pg::spi::{Argument, Connection};
+use crate::pg::trigger::Place;
+
+const BIGINT: Oid = pg_sys::INT8OID;
+const BIGINTS: Oid = pg_sys::INT8ARRAYOID;
+
+/// The tables that hold session ids: tracked tables of the application, and all dependents.
+const HOLDERS: &str = "
+    SELECT events::oid, events::regclass::text, quote_ident(session_id::text)
+      FROM sessionize.tracked_tables
+     WHERE app_id = $1 AND EXISTS (SELECT FROM pg_class WHERE oid = events)
+     UNION
+    SELECT relation::oid, relation::regclass::text, quote_ident(session_id::text)
+      FROM sessionize.dependents
+     WHERE EXISTS (SELECT FROM pg_class WHERE oid = relation)
+     ORDER BY 1";
+
+const MOVE_MERGED: &str = "
+    UPDATE sessionize.merged_sessions AS known SET survivor = merged.survivor
+      FROM unnest($1, $2) AS merged (absorbed, survivor)
+     WHERE known.survivor = merged.absorbed";
+
+const NOTE_MERGED: &str = "
+    INSERT INTO sessionize.merged_sessions (absorbed, survivor, app_id)
+    SELECT absorbed, survivor, $3 FROM unnest($1, $2) AS merged (absorbed, survivor)";
+
+const MOVE_CHANGES: &str = "
+    UPDATE sessionize.session_changes AS change SET session_id = merged.survivor
+      FROM unnest($1, $2) AS merged (absorbed, survivor)
+     WHERE change.session_id = merged.absorbed";
+
+// The highest risk wins, with its score and reasons; an order reference is kept.
+const MOVE_STANDING: &str = "
+    UPDATE sessionize.sessions AS kept
+       SET risk = highest.risk, risk_score = highest.risk_score, risk_reasons = highest.risk_reasons,
+           order_ref = coalesce(kept.order_ref, highest.order_ref)
+      FROM (SELECT DISTINCT ON (merged.survivor) merged.survivor, member.risk, member.risk_score, member.risk_reasons,
+                   max(member.order_ref) OVER (PARTITION BY merged.survivor) AS order_ref
+              FROM (SELECT * FROM unnest($1, $2)
+                     UNION
+                    SELECT survivor, survivor FROM unnest($2) AS itself (survivor)) AS merged (absorbed, survivor)
+              JOIN sessionize.sessions AS member ON member.session_id = merged.absorbed
+             ORDER BY merged.survivor,
+                      array_position('{normal,monitored,review,restricted}', member.risk) DESC, member.risk_score DESC,
+                      member.session_id) AS highest
+     WHERE kept.session_id = highest.survivor
+       AND (kept.risk, kept.risk_score, kept.order_ref) IS DISTINCT FROM (highest.risk, highest.risk_score, highest.order_ref)";
+
+const DELETE_ABSORBED: &str = "DELETE FROM sessionize.sessions WHERE session_id = ANY ($1)";
+
+/// Carries out merges of stored sessions, each absorbed one paired with its final survivor.
+pub fn merge(app: i32, merged: &[(i64, i64)]) {
+    if merged.is_empty() {
+        return;
+    }
+    let absorbed = || Argument::wide_array(BIGINT, merged.iter().map(|(absorbed, _)| Some(*absorbed)));
+    let survivors = || Argument::wide_array(BIGINT, merged.iter().map(|(_, survivor)| Some(*survivor)));
+    let holders: Vec<(Oid, String, String)> = {
+        let _owner = AsOwner::for_look_ups(own_tables().sessions);
+        let connection = Connection::open();
+        for sql in [MOVE_MERGED, MOVE_CHANGES, MOVE_STANDING] {
+            connection.run_once(sql, &[absorbed(), survivors()], &[BIGINTS, BIGINTS]);
+        }
+        let arguments = [absorbed(), survivors(), Argument::integer(app)];
+        connection.run_once(NOTE_MERGED, &arguments, &[BIGINTS, BIGINTS, pg_sys::INT4OID]);
+        let rows = connection.run_once(HOLDERS, &[Argument::integer(app)], &[pg_sys::INT4OID]);
+        rows.iter().filter_map(|row| Some((row.oid(1)?, row.text(2)?, row.text(3)?))).collect()
+    };
+    for (relation, name, column) in holders {
+        let _owner = AsOwner::for_look_ups(relation);
+        let connection = Connection::open();
+        let sql = format!(
+            "UPDATE {name} AS belonging SET {column} = merged.survivor
+               FROM unnest($1, $2) AS merged (absorbed, survivor)
+              WHERE belonging.{column} = merged.absorbed"
+        );
+        connection.run_once(&sql, &[absorbed(), survivors()], &[BIGINTS, BIGINTS]);
+    }
+    let _owner = AsOwner::for_look_ups(own_tables().sessions);
+    Connection::open().run_once(DELETE_ABSORBED, &[absorbed()], &[BIGINTS]);
+}
+
+/// Writes sessions into event rows of one table or partition.
+pub fn point_rows(relation: Oid, column: &str, rows: &[(Place, Option<i64>)]) {
+    let _owner = AsOwner::for_look_ups(relation);
+    let connection = Connection::open();
+    let names = connection.run_once(
+        "SELECT $1::regclass::text, quote_ident($2)",
+        &[Argument::oid(relation), Argument::text(column)],
+        &[pg_sys::OIDOID, pg_sys::TEXTOID],
+    );
+    let Some((name, column)) = names.first().and_then(|row| Some((row.text(1)?, row.text(2)?))) else { return };
+    let sql = format!(
+        "UPDATE ONLY {name} AS event SET {column} = assigned.session_id
+           FROM unnest($1, $2) AS assigned (place, session_id)
+          WHERE event.ctid = assigned.place"
+    );
+    let places = Argument::row_array(rows.iter().map(|(place, _)| place.pointer()));
+    let sessions = Argument::wide_array(BIGINT, rows.iter().map(|(_, session)| *session));
+    connection.run_once(&sql, &[places, sessions], &[pg_sys::TIDARRAYOID, BIGINTS]);
+}

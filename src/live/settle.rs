@@ -1,0 +1,168 @@
+//! The end of a statement: what was guessed becomes true.
+
+use std::collections::HashMap;
+
+use pgrx::pg_sys::Oid;
+use sessionize_core::assignment::{History, Session, Unassigned, state_at};
+use sessionize_core::{Calendar, Instant};
+
+use super::guess::{self, Guess};
+use super::merge::{merge, point_rows};
+use super::record::{Recorder, VisitorRows};
+use super::settings::{AppSettings, own_tables};
+use super::store::{
+    StatusChange, Wanted, Written, count_unassigned, insert_sessions, load_sessions, lock_visitors, note_status_changes, update_sessions,
+};
+use crate::pg::owner::AsOwner;
+use crate::pg::spi::Connection;
+use crate::pg::transaction;
+use crate::pg::trigger::Place;
+
+/// So many visitors are read and written at once.
+const CHUNK: usize = 4096;
+
+/// Settles the rows that a statement put into a table, whose session column is named.
+pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
+    let (visitors, unassigned) = recorder.into_parts();
+    let mut outcome = Outcome { unassigned, ..Outcome::default() };
+    if !visitors.is_empty() {
+        {
+            let _owner = AsOwner::for_look_ups(own_tables().sessions);
+            lock_visitors(&Connection::open(), app.id, visitors.iter().map(|rows| rows.visitor.as_str()));
+        }
+        let mut calendar = app.calendar.borrow_mut();
+        for chunk in visitors.chunks(CHUNK) {
+            settle_visitors(app, &mut calendar, chunk, &mut outcome);
+        }
+    }
+    // Rows first: a merge moves them on, and then they are stored elsewhere.
+    for (relation, rows) in outcome.misplaced {
+        point_rows(relation, session_column, &rows);
+    }
+    merge(app.id, &outcome.merged);
+    if !outcome.unassigned.is_empty() {
+        let _owner = AsOwner::for_look_ups(own_tables().sessions);
+        count_unassigned(&Connection::open(), app.id, &mut outcome.unassigned);
+    }
+}
+
+/// What is left to do when all sessions are written.
+#[derive(Default)]
+struct Outcome {
+    misplaced: HashMap<Oid, Vec<(Place, Option<i64>)>>,
+    merged: Vec<(i64, i64)>,
+    unassigned: Vec<(Unassigned, i64)>,
+}
+
+impl Outcome {
+    fn count(&mut self, reason: Unassigned) {
+        match self.unassigned.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => self.unassigned.push((reason, 1)),
+        }
+    }
+}
+
+/// The span of time around a visitor's rows in which sessions may concern them.
+fn wanted<'v>(app: &AppSettings, rows: &'v VisitorRows) -> Wanted<'v> {
+    let reach = app.app.reach();
+    let instants = rows.rows.iter().map(|row| row.event.at);
+    let low = instants.clone().min().unwrap_or_default().saturating_sub(reach);
+    let high = instants.max().unwrap_or_default().saturating_add(reach);
+    (&rows.visitor, low, high)
+}
+
+fn settle_visitors(app: &AppSettings, calendar: &mut Calendar, visitors: &[VisitorRows], outcome: &mut Outcome) {
+    let _owner = AsOwner::for_look_ups(own_tables().sessions);
+    let connection = Connection::open();
+    let wanted: Vec<Wanted> = visitors.iter().map(|rows| wanted(app, rows)).collect();
+    let mut loaded: Vec<Vec<Session>> = vec![Vec::new(); visitors.len()];
+    load_sessions(&connection, app.id, &wanted, |place, session| loaded[place].push(session));
+
+    let mut decided = Vec::with_capacity(visitors.len());
+    for ((rows, before), (_, _, high)) in visitors.iter().zip(&loaded).zip(&wanted) {
+        decided.push(decide(app, calendar, rows, before, *high, outcome));
+    }
+
+    let (mut new, mut changed, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
+    for ((rows, before), history) in visitors.iter().zip(&loaded).zip(&decided) {
+        let before: HashMap<i64, &Session> = before.iter().map(|session| (session.id, session)).collect();
+        for session in history.sessions() {
+            let known = before.get(&session.id).copied();
+            if known == Some(session) {
+                continue;
+            }
+            statuses.extend(status_changes(app, known, session));
+            let written = Written { visitor: &rows.visitor, session };
+            if known.is_some() { changed.push(written) } else { new.push(written) }
+        }
+    }
+    insert_sessions(&connection, app.id, &new);
+    update_sessions(&connection, &changed);
+    note_status_changes(&connection, app.id, &statuses);
+}
+
+/// Assigns a visitor's rows, in the order in which they went in, to the sessions that are there or become necessary.
+fn decide(
+    app: &AppSettings,
+    calendar: &mut Calendar,
+    rows: &VisitorRows,
+    before: &[Session],
+    high: Instant,
+    outcome: &mut Outcome,
+) -> History {
+    let mut history = History::new(before.to_vec());
+    let mut assigned = Vec::with_capacity(rows.rows.len());
+    for row in &rows.rows {
+        let fresh = || match row.guess {
+            Some(guess) if guess::use_drawn(guess) => guess,
+            _ => transaction::next_number(own_tables().session_ids),
+        };
+        match history.assign(&app.app, calendar, &row.event, fresh) {
+            Ok(session) => assigned.push(Some(session)),
+            Err(reason) => {
+                outcome.count(reason);
+                assigned.push(None);
+            }
+        }
+    }
+    history.finish(&app.app, calendar, |session| session.first > high);
+
+    let mut survivors: HashMap<i64, i64> = HashMap::new();
+    for (absorbed, survivor) in history.merged().iter().rev() {
+        let last = survivors.get(survivor).copied().unwrap_or(*survivor);
+        survivors.insert(*absorbed, last);
+    }
+    outcome.merged.extend(before.iter().filter_map(|session| Some((session.id, *survivors.get(&session.id)?))));
+    for (row, session) in rows.rows.iter().zip(assigned) {
+        let session = session.map(|session| survivors.get(&session).copied().unwrap_or(session));
+        if row.guess != session {
+            outcome.misplaced.entry(row.place.relation).or_default().push((row.place, session));
+        }
+    }
+    remember_latest(app, &rows.visitor, &history);
+    history
+}
+
+/// Remembers the visitor's latest session for the next statement.
+fn remember_latest(app: &AppSettings, visitor: &str, history: &History) {
+    match history.sessions().iter().rev().find(|session| session.cancelled_at.is_none()) {
+        Some(session) if session.next_first == Instant::MAX => {
+            let guess = Guess { session: session.id, first: session.first, last: session.last, latest: true };
+            guess::remember(app.id, visitor, guess);
+        }
+        _ => guess::forget(app.id, visitor),
+    }
+}
+
+/// The changes of status that events brought about.
+fn status_changes(app: &AppSettings, before: Option<&Session>, after: &Session) -> impl Iterator<Item = StatusChange> + use<> {
+    let now = transaction::now();
+    let state = before.map(|session| state_at(app.app.boundary(), session.closes_at, session.expires_at, now));
+    let converted = after.converted_at.is_some() && before.is_none_or(|session| session.converted_at.is_none());
+    let cancelled = after.cancelled_at.is_some() && before.is_none_or(|session| session.cancelled_at.is_none());
+    let id = after.id;
+    [(converted, "converted"), (cancelled, "cancelled")]
+        .into_iter()
+        .filter_map(move |(changed, status)| changed.then_some((id, state, status)))
+}

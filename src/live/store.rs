@@ -1,0 +1,335 @@
+//! The statements that read and write sessions.
+
+use std::cell::OnceCell;
+
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys::{self, Oid};
+use sessionize_core::assignment::{Session, Unassigned};
+use sessionize_core::facts::{FACTS, Fact, Facts};
+use sessionize_core::{Instant, State, assignment};
+
+use super::guess::Guess;
+use crate::pg::spi::{Argument, Connection, Plan, Row, Rows};
+use crate::pg::transaction;
+
+/// A statement whose plan is made at first use and kept.
+struct Statement {
+    sql: &'static str,
+    types: &'static [Oid],
+}
+
+macro_rules! kept {
+    ($connection:expr, $statement:expr, $arguments:expr) => {{
+        thread_local! {
+            static PLAN: OnceCell<Plan> = const { OnceCell::new() };
+        }
+        PLAN.with(|plan| {
+            let statement: &Statement = &$statement;
+            $connection.run(plan.get_or_init(|| Plan::prepare($connection, statement.sql, statement.types)), $arguments)
+        })
+    }};
+}
+
+const BIGINT: Oid = pg_sys::INT8OID;
+const BIGINTS: Oid = pg_sys::INT8ARRAYOID;
+const INSTANT: Oid = pg_sys::TIMESTAMPTZOID;
+const INSTANTS: Oid = pg_sys::TIMESTAMPTZARRAYOID;
+const INTEGER: Oid = pg_sys::INT4OID;
+const TEXT: Oid = pg_sys::TEXTOID;
+const TEXTS: Oid = pg_sys::TEXTARRAYOID;
+
+const LOOK_UP: Statement = Statement {
+    sql: "
+    SELECT near.session_id, near.started_at, near.last_event_at, near.expires_at,
+           EXISTS (SELECT FROM sessionize.sessions AS later
+                    WHERE later.app_id = $1 AND later.visitor = $2 AND later.started_at > $3)
+      FROM (VALUES (1)) AS always (row)
+      LEFT JOIN LATERAL (SELECT session_id, started_at, last_event_at, expires_at
+                           FROM sessionize.sessions
+                          WHERE app_id = $1 AND visitor = $2 AND started_at <= $3 AND cancelled_at IS NULL
+                          ORDER BY started_at DESC
+                          LIMIT 1) AS near ON true",
+    types: &[INTEGER, TEXT, INSTANT],
+};
+
+/// The visitor's latest session that begins at or before an instant, with its expiry, and whether others begin later.
+pub fn look_up(connection: &Connection, app: i32, visitor: &str, until: Instant) -> (Option<(Guess, Instant)>, bool) {
+    let rows = kept!(connection, LOOK_UP, &[Argument::integer(app), Argument::text(visitor), Argument::bigint(until)]);
+    let row = rows.first().expect("the statement gives one row");
+    let later = row.boolean(5).unwrap_or_default();
+    let found = || {
+        let guess = Guess { session: row.bigint(1)?, first: row.instant(2)?, last: row.instant(3)?, latest: !later };
+        Some((guess, row.instant(4)?))
+    };
+    (found(), later)
+}
+
+const LOCK_VISITORS: Statement = Statement {
+    sql: "
+    INSERT INTO sessionize.visitors AS known (app_id, visitor)
+    SELECT $1, name FROM unnest($2) AS name
+        ON CONFLICT (app_id, visitor) DO UPDATE SET revision = known.revision + 1",
+    types: &[INTEGER, TEXTS],
+};
+
+/// Locks visitors, who must be in order: whoever changes more than the newest end of one session does so first. Counting
+/// the revision up makes transactions fail that still look at the time before.
+pub fn lock_visitors<'v>(connection: &Connection, app: i32, visitors: impl Iterator<Item = &'v str>) {
+    kept!(connection, LOCK_VISITORS, &[Argument::integer(app), Argument::text_array(visitors.map(Some))]);
+}
+
+// From the last session before the span asked for that has no other beside it, to the first one after it.
+const LOAD: Statement = Statement {
+    sql: "
+    SELECT wanted.place, session.session_id, session.started_at, session.last_event_at, session.closes_at,
+           session.expires_at, session.opened_at, session.next_started_at, session.event_count,
+           session.passive_count, session.late_count, session.converted_at, session.cancelled_at,
+           session.customer, host(session.ip), session.country, session.channel, session.cart_items::text,
+           session.cart_value::text, session.currency, session.facts_at
+      FROM unnest($2, $3, $4) WITH ORDINALITY AS wanted (visitor, low, high, place)
+     CROSS JOIN LATERAL (
+           SELECT *
+             FROM sessionize.sessions
+            WHERE app_id = $1 AND visitor = wanted.visitor
+              AND started_at >= coalesce((SELECT before.started_at
+                                            FROM sessionize.sessions AS before
+                                           WHERE before.app_id = $1 AND before.visitor = wanted.visitor
+                                             AND before.started_at < wanted.low
+                                             AND before.cancelled_at IS NULL
+                                             AND before.next_started_at > '-infinity'
+                                           ORDER BY before.started_at DESC
+                                           LIMIT 1), '-infinity')
+              AND started_at <= coalesce((SELECT after.started_at
+                                            FROM sessionize.sessions AS after
+                                           WHERE after.app_id = $1 AND after.visitor = wanted.visitor
+                                             AND after.started_at > wanted.high
+                                             AND after.cancelled_at IS NULL
+                                           ORDER BY after.started_at
+                                           LIMIT 1), 'infinity')
+              FOR UPDATE) AS session",
+    types: &[INTEGER, TEXTS, INSTANTS, INSTANTS],
+};
+
+/// A visitor, and the span of time in which sessions may concern their events.
+pub type Wanted<'v> = (&'v str, Instant, Instant);
+
+/// Locks and reads the sessions of visitors; gives them with the visitor's place in the request.
+pub fn load_sessions(connection: &Connection, app: i32, wanted: &[Wanted], mut each: impl FnMut(usize, Session)) {
+    let rows: Rows = kept!(
+        connection,
+        LOAD,
+        &[
+            Argument::integer(app),
+            Argument::text_array(wanted.iter().map(|(visitor, ..)| Some(*visitor))),
+            Argument::wide_array(INSTANT, wanted.iter().map(|(_, low, _)| Some(*low))),
+            Argument::wide_array(INSTANT, wanted.iter().map(|(.., high)| Some(*high))),
+        ]
+    );
+    for row in rows.iter() {
+        let place = row.bigint(1).unwrap_or(1) as usize - 1;
+        each(place, read_session(&row).expect("columns that are never null"));
+    }
+}
+
+fn read_session(row: &Row) -> Option<Session> {
+    Some(Session {
+        id: row.bigint(2)?,
+        first: row.instant(3)?,
+        last: row.instant(4)?,
+        closes_at: row.instant(5)?,
+        expires_at: row.instant(6)?,
+        opened_at: row.instant(7)?,
+        next_first: row.instant(8)?,
+        events: row.bigint(9)?,
+        passive: row.bigint(10)?,
+        late: row.bigint(11)?,
+        converted_at: row.instant(12),
+        cancelled_at: row.instant(13),
+        facts: read_facts(row),
+    })
+}
+
+fn read_facts(row: &Row) -> Option<Box<Facts>> {
+    let instants: Vec<Option<TimestampWithTimeZone>> = row.array(21)?;
+    let fact = |place: usize| {
+        let at = i64::from((*instants.get(place)?)?);
+        Some(Fact { at, value: row.text(14 + place)?.into_boxed_str() })
+    };
+    Some(Box::new(std::array::from_fn(fact)))
+}
+
+/// A session to be written, and whose it is.
+pub struct Written<'s> {
+    /// The visitor.
+    pub visitor: &'s str,
+    /// The session.
+    pub session: &'s Session,
+}
+
+/// The columns that inserting and updating share, as arrays in the order of `$3` and on.
+fn session_arrays(sessions: &[Written]) -> Vec<Argument> {
+    let numbers = |value: fn(&Session) -> i64| {
+        Argument::wide_array(BIGINT, sessions.iter().map(|written| Some(value(written.session))))
+    };
+    let instants = |value: fn(&Session) -> Option<Instant>| {
+        Argument::wide_array(INSTANT, sessions.iter().map(|written| value(written.session)))
+    };
+    let fact = |place: usize| move |written: &Written| written.session.facts.as_ref()?[place].as_ref().map(|fact| fact.at);
+    let mut arguments = vec![
+        numbers(|session| session.id),
+        instants(|session| Some(session.first)),
+        instants(|session| Some(session.last)),
+        instants(|session| Some(session.closes_at)),
+        instants(|session| Some(session.expires_at)),
+        instants(|session| Some(session.opened_at)),
+        instants(|session| Some(session.next_first)),
+        numbers(|session| session.events),
+        numbers(|session| session.passive),
+        numbers(|session| session.late),
+        instants(|session| session.converted_at),
+        instants(|session| session.cancelled_at),
+    ];
+    for place in 0..FACTS {
+        let values = sessions.iter().map(|written| Some(&*written.session.facts.as_ref()?[place].as_ref()?.value));
+        arguments.push(Argument::text_array(values));
+    }
+    for place in 0..FACTS {
+        arguments.push(Argument::wide_array(INSTANT, sessions.iter().map(fact(place))));
+    }
+    arguments
+}
+
+const INSERT: Statement = Statement {
+    sql: "
+    INSERT INTO sessionize.sessions (
+           app_id, visitor, token, session_id, started_at, last_event_at, last_event_day, closes_at, expires_at,
+           opened_at, next_started_at, event_count, passive_count, late_count, converted_at, cancelled_at,
+           cancel_reason, customer, ip, country, channel, cart_items, cart_value, currency, facts_at)
+    SELECT $1, visitor, token, id, first, last, (last AT TIME ZONE 'UTC')::date, closes, expires,
+           opened, next, events, passive, late, converted, cancelled,
+           CASE WHEN cancelled IS NOT NULL THEN 'event' END, customer, ip::inet, country, channel, items::integer, value::numeric, currency,
+           CASE WHEN (a1, a2, a3, a4, a5, a6, a7) IS NULL THEN NULL ELSE ARRAY[a1, a2, a3, a4, a5, a6, a7] END
+      FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+                  $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)
+           AS new (visitor, token, id, first, last, closes, expires, opened, next, events, passive, late, converted, cancelled,
+                   customer, ip, country, channel, items, value, currency, a1, a2, a3, a4, a5, a6, a7)",
+    types: &[
+        INTEGER, TEXTS, TEXTS, BIGINTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, BIGINTS, BIGINTS, BIGINTS,
+        INSTANTS, INSTANTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS,
+        INSTANTS, INSTANTS,
+    ],
+};
+
+/// Writes new sessions.
+pub fn insert_sessions(connection: &Connection, app: i32, sessions: &[Written]) {
+    if sessions.is_empty() {
+        return;
+    }
+    let tokens = tokens(sessions.len());
+    let mut arguments = vec![
+        Argument::integer(app),
+        Argument::text_array(sessions.iter().map(|written| Some(written.visitor))),
+        Argument::text_array(tokens.iter().map(|token| std::str::from_utf8(token).ok())),
+    ];
+    arguments.extend(session_arrays(sessions));
+    kept!(connection, INSERT, &arguments);
+}
+
+const TOKEN_LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// Tokens of 16 letters, 6 random bits each.
+fn tokens(count: usize) -> Vec<[u8; 16]> {
+    let mut tokens = vec![[0; 16]; count];
+    transaction::fill_random(tokens.as_flattened_mut());
+    for letter in tokens.as_flattened_mut() {
+        *letter = TOKEN_LETTERS[usize::from(*letter & 63)];
+    }
+    tokens
+}
+
+const UPDATE: Statement = Statement {
+    sql: "
+    UPDATE sessionize.sessions AS session
+       SET started_at = first, last_event_at = last, last_event_day = (last AT TIME ZONE 'UTC')::date,
+           closes_at = closes, expires_at = expires, opened_at = opened, next_started_at = next,
+           event_count = events, passive_count = passive, late_count = late,
+           converted_at = converted, cancelled_at = cancelled,
+           cancel_reason = coalesce(cancel_reason, CASE WHEN cancelled IS NOT NULL THEN 'event' END),
+           customer = coalesce(new.customer, session.customer), ip = coalesce(new.ip::inet, session.ip),
+           country = coalesce(new.country, session.country), channel = coalesce(new.channel, session.channel),
+           cart_items = coalesce(items::integer, cart_items), cart_value = coalesce(value::numeric, cart_value),
+           currency = coalesce(new.currency, session.currency),
+           facts_at = CASE WHEN (a1, a2, a3, a4, a5, a6, a7) IS NULL THEN facts_at ELSE ARRAY[a1, a2, a3, a4, a5, a6, a7] END
+      FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
+                  $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
+           AS new (id, first, last, closes, expires, opened, next, events, passive, late, converted, cancelled,
+                   customer, ip, country, channel, items, value, currency, a1, a2, a3, a4, a5, a6, a7)
+     WHERE session_id = id",
+    types: &[
+        BIGINTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, BIGINTS, BIGINTS, BIGINTS, INSTANTS, INSTANTS,
+        TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS,
+    ],
+};
+
+/// Writes sessions that were there before.
+pub fn update_sessions(connection: &Connection, sessions: &[Written]) {
+    if !sessions.is_empty() {
+        kept!(connection, UPDATE, &session_arrays(sessions));
+    }
+}
+
+const COUNT_UNASSIGNED: Statement = Statement {
+    sql: "
+    INSERT INTO sessionize.unassigned_events AS known (app_id, reason, slot, event_count)
+    SELECT $1, reason, $2, event_count FROM unnest($3, $4) AS counted (reason, event_count)
+        ON CONFLICT (app_id, reason, slot) DO UPDATE SET event_count = known.event_count + excluded.event_count",
+    types: &[INTEGER, pg_sys::INT4OID, TEXTS, BIGINTS],
+};
+
+/// Connections spread their counts over so many rows, so as not to wait for each other.
+const SLOTS: u32 = 32;
+
+/// Counts events that got no session.
+pub fn count_unassigned(connection: &Connection, app: i32, counts: &mut [(Unassigned, i64)]) {
+    if counts.is_empty() {
+        return;
+    }
+    counts.sort_unstable_by_key(|(reason, _)| reason.name());
+    let arguments = [
+        Argument::integer(app),
+        Argument::integer((std::process::id() % SLOTS) as i32),
+        Argument::text_array(counts.iter().map(|(reason, _)| Some(reason.name()))),
+        Argument::wide_array(BIGINT, counts.iter().map(|(_, count)| Some(*count))),
+    ];
+    kept!(connection, COUNT_UNASSIGNED, &arguments);
+}
+
+const NOTE_CHANGES: Statement = Statement {
+    sql: "
+    INSERT INTO sessionize.session_changes (session_id, app_id, changed_by, what, old_value, new_value, reason)
+    SELECT id, $1, session_user, 'status', old_value, new_value, 'event'
+      FROM unnest($2, $3, $4) AS changed (id, old_value, new_value)",
+    types: &[INTEGER, BIGINTS, TEXTS, TEXTS],
+};
+
+/// A status that an event changed: the session, its state before if it was there, and its status now.
+pub type StatusChange = (i64, Option<State>, &'static str);
+
+/// Notes that events changed the status of sessions.
+pub fn note_status_changes(connection: &Connection, app: i32, changes: &[StatusChange]) {
+    if changes.is_empty() {
+        return;
+    }
+    let name = |state: assignment::State| match state {
+        State::Active => "active",
+        State::Closed => "closed",
+        State::Expired => "expired",
+    };
+    let arguments = [
+        Argument::integer(app),
+        Argument::wide_array(BIGINT, changes.iter().map(|(session, ..)| Some(*session))),
+        Argument::text_array(changes.iter().map(|(_, before, _)| before.map(name))),
+        Argument::text_array(changes.iter().map(|(.., status)| Some(*status))),
+    ];
+    kept!(connection, NOTE_CHANGES, &arguments);
+}

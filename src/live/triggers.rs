@@ -1,0 +1,186 @@
+//! The trigger functions.
+
+use pgrx::pg_sys::Datum;
+use sessionize_core::Instant;
+use sessionize_core::assignment::{Effect, Event, Unassigned};
+use sessionize_core::facts::{FACT_RULES, Fact, Facts};
+
+use super::guess::{self, Guess};
+use super::record::{Recorded, Recorder};
+use super::settings::{AppSettings, Columns, Tracked, of_firing, own_tables};
+use super::settle::settle;
+use super::statement;
+use super::store::look_up;
+use crate::pg::call::Call;
+use crate::pg::error::{Report, SqlState};
+use crate::pg::owner::AsOwner;
+use crate::pg::spi::Connection;
+use crate::pg::transaction;
+use crate::pg::trigger::{Firing, Moment, TriggerRow};
+use crate::pg_function;
+
+fn firing<'a>(call: &mut Call<'a>, function: &str, moment: Moment) -> Firing<'a> {
+    match Firing::of(call) {
+        Some(firing) if firing.moment() == moment => firing,
+        _ => Report::new(SqlState::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, format!("function \"{function}\" was not called by the trigger it is made for"))
+            .hint("Let track_sessions() make the triggers.")
+            .raise(),
+    }
+}
+
+/// What a row says, as far as its session goes.
+struct Said {
+    visitor: String,
+    event: Event,
+}
+
+fn read(app: &AppSettings, columns: &Columns, row: &TriggerRow, with_facts: bool) -> Result<Said, Unassigned> {
+    let arrival = columns.received_at.and_then(|column| row.instant(column)).unwrap_or_else(transaction::now);
+    let visitor = columns.visitor.of(row).ok_or(Unassigned::NoVisitor)?;
+    let at = app.app.admits(row.instant(columns.occurred_at), arrival)?;
+    let kind = columns.kind.and_then(|column| column.of(row));
+    let effect = app.effect(kind.as_deref());
+    let facts = if with_facts && effect != Effect::Passive { read_facts(columns, row, at) } else { None };
+    Ok(Said { visitor, event: Event { at, arrival, effect, facts } })
+}
+
+fn read_facts(columns: &Columns, row: &TriggerRow, at: Instant) -> Option<Box<Facts>> {
+    let columns = columns.facts.as_ref()?;
+    let fact = |place: usize| {
+        let value = columns[place]?.of(row).filter(|value| is_usable(FACT_RULES[place].0, value))?;
+        Some(Fact { at, value: value.into_boxed_str() })
+    };
+    let facts: Facts = std::array::from_fn(fact);
+    facts.iter().any(Option::is_some).then(|| Box::new(facts))
+}
+
+/// Whether a value can be stored as a fact: what is no address or no number is passed over, for the event counts all the same.
+fn is_usable(fact: &str, value: &str) -> bool {
+    match fact {
+        "ip" => {
+            let (address, length) = value.split_once('/').unwrap_or((value, "0"));
+            address.parse::<std::net::IpAddr>().is_ok() && length.parse::<u8>().is_ok()
+        }
+        "cart_items" => value.parse::<i32>().is_ok(),
+        "cart_value" => value.parse::<f64>().is_ok_and(f64::is_finite),
+        _ => !value.is_empty(),
+    }
+}
+
+fn begin(call: &mut Call) -> Datum {
+    let firing = firing(call, "begin_sessions", Moment::BeforeStatement);
+    statement::begin(of_firing(&firing).tracking);
+    call.no_row()
+}
+
+fn assign(call: &mut Call) -> Datum {
+    let firing = firing(call, "assign_session", Moment::BeforeInsertRow);
+    let tracked = of_firing(&firing);
+    let row = firing.row();
+    let session = match read(&tracked.app, &tracked.columns, &row, false) {
+        Ok(said) => guess_session(&tracked.app, &said),
+        Err(_) => None,
+    };
+    if session.is_none() && row.datum(tracked.columns.session_id).is_none() {
+        return firing.keep();
+    }
+    firing.keep_with(tracked.columns.session_id, session)
+}
+
+/// The session that an event most likely belongs to; a fresh id where it seems to open one.
+fn guess_session(app: &AppSettings, said: &Said) -> Option<i64> {
+    let Said { visitor, event } = said;
+    let mut calendar = app.calendar.borrow_mut();
+    let (guessed, newest_is_known) = guess::with(app.id, visitor, |known| {
+        let Some(known) = known else { return (None, false) };
+        let takes = known.takes(&app.app, &mut calendar, event.at, event.effect);
+        (takes.then_some(known.session), known.latest && event.at > known.last)
+    });
+    if guessed.is_some() {
+        return guessed;
+    }
+    let mut latest = newest_is_known;
+    if !newest_is_known {
+        let _owner = AsOwner::for_look_ups(own_tables().sessions);
+        let until = event.at.saturating_add(app.app.reach());
+        let (found, later) = look_up(&Connection::open(), app.id, visitor, until);
+        if let Some((mut found, expires_at)) = found
+            && event.arrival < expires_at
+            && found.takes(&app.app, &mut calendar, event.at, event.effect)
+        {
+            if found.latest {
+                guess::remember(app.id, visitor, found);
+            }
+            return Some(found.session);
+        }
+        latest = !later;
+    }
+    if event.effect == Effect::Passive {
+        return None;
+    }
+    let session = transaction::next_number(own_tables().session_ids);
+    guess::note_drawn(session);
+    if latest {
+        guess::remember(app.id, visitor, Guess { session, first: event.at, last: event.at, latest });
+    }
+    Some(session)
+}
+
+fn record(call: &mut Call) -> Datum {
+    let firing = firing(call, "record_session", Moment::AfterInsertRow);
+    let tracked = of_firing(&firing);
+    let row = firing.row();
+    let note = |recorder: &mut Recorder| match read(&tracked.app, &tracked.columns, &row, true) {
+        Ok(Said { visitor, event }) => {
+            let guess = row.instant(tracked.columns.session_id);
+            recorder.note_row(visitor, Recorded { event, guess, place: row.place() });
+        }
+        Err(reason) => recorder.note_unassigned(reason),
+    };
+    if statement::with_current(tracked.tracking, note).is_none() {
+        let mut recorder = Recorder::default();
+        note(&mut recorder);
+        finish(&tracked, recorder);
+    }
+    call.no_row()
+}
+
+fn end(call: &mut Call) -> Datum {
+    let firing = firing(call, "settle_sessions", Moment::AfterStatement);
+    let tracked = of_firing(&firing);
+    if let Some(recorder) = statement::end(tracked.tracking) {
+        finish(&tracked, recorder);
+    }
+    call.no_row()
+}
+
+fn finish(tracked: &Tracked, recorder: Recorder) {
+    settle(&tracked.app, &tracked.session_column, recorder);
+}
+
+fn announce(call: &mut Call) -> Datum {
+    let firing = firing(call, "settings_changed", Moment::AfterStatement);
+    transaction::announce_change(firing.relation());
+    call.no_row()
+}
+
+pg_function!(
+    /// BEFORE INSERT, each statement.
+    sessionize_begin, pg_finfo_sessionize_begin, begin
+);
+pg_function!(
+    /// BEFORE INSERT, each row.
+    sessionize_assign, pg_finfo_sessionize_assign, assign
+);
+pg_function!(
+    /// AFTER INSERT, each row.
+    sessionize_record, pg_finfo_sessionize_record, record
+);
+pg_function!(
+    /// AFTER INSERT, each statement.
+    sessionize_settle, pg_finfo_sessionize_settle, end
+);
+pg_function!(
+    /// AFTER any change, each statement, on the extension's own tables of settings.
+    sessionize_settings_changed, pg_finfo_sessionize_settings_changed, announce
+);
