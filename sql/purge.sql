@@ -63,7 +63,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION sessionize.sum_counts(jsonb, jsonb) IS 'the sums of two objects of numbers';
 
-CREATE FUNCTION sessionize.delete_sessions(ids bigint[], OUT sessions bigint, OUT cascaded jsonb, OUT kept bigint, OUT detail text)
+CREATE FUNCTION sessionize.delete_sessions(ids bigint[], OUT sessions bigint, OUT cascaded jsonb, OUT kept bigint[], OUT detail text)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
@@ -71,7 +71,7 @@ DECLARE
     lower record;
     upper record;
 BEGIN
-    kept := 0;
+    kept := '{}';
     BEGIN
         PERFORM sessionize.take_cascaded();
         DELETE FROM sessionize.sessions AS session
@@ -85,18 +85,18 @@ BEGIN
     END;
     -- Something that hangs on one of them must not go. Halving finds which, and lets the others go.
     IF half = 0 THEN
-        SELECT 0, '{}', 1 INTO sessions, cascaded, kept;
+        SELECT 0, '{}', ids INTO sessions, cascaded, kept;
     ELSE
         lower := sessionize.delete_sessions(ids[:half]);
         upper := sessionize.delete_sessions(ids[half + 1:]);
         sessions := lower.sessions + upper.sessions;
         cascaded := sessionize.sum_counts(lower.cascaded, upper.cascaded);
-        kept := lower.kept + upper.kept;
+        kept := lower.kept || upper.kept;
         detail := coalesce(lower.detail, upper.detail);
     END IF;
 END $$;
 COMMENT ON FUNCTION sessionize.delete_sessions(bigint[]) IS
-    'deletes sessions and what belongs to them, except where a foreign key further down forbids it: how many went, rows that went with them by table, how many were kept, and an example of why';
+    'deletes sessions and what belongs to them, except where a foreign key further down forbids it: how many went, rows that went with them by table, which were kept, and an example of why';
 
 CREATE FUNCTION sessionize.name_counts(counts jsonb, OUT events bigint, OUT dependents jsonb)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -120,18 +120,20 @@ DECLARE
     wanted constant bigint := cardinality(ids);
     deleted record;
     cascaded jsonb;
+    apps integer[];
+    names text[];
 BEGIN
     IF EXISTS (SELECT FROM sessionize.holding_tables) THEN
-        SELECT array_agg(held.session_id), format('%s still named by %s', count(DISTINCT held.session_id), string_agg(DISTINCT held.relation::text, ', '))
+        SELECT array_agg(held.session_id) AS ids, format('%s still named by %s', count(DISTINCT held.session_id), string_agg(DISTINCT held.relation::text, ', ')) AS reason
           INTO deleted FROM sessionize.held_sessions(ids) AS held HAVING count(*) > 0;
         IF FOUND THEN
-            ids := ARRAY(SELECT unnest(ids) EXCEPT SELECT unnest(deleted.array_agg));
-            detail := deleted.format;
+            ids := ARRAY(SELECT unnest(ids) EXCEPT SELECT unnest(deleted.ids));
+            detail := deleted.reason;
         END IF;
     END IF;
-    SELECT count(*) INTO visitors
-      FROM (SELECT DISTINCT session.app_id, session.visitor
-              FROM sessionize.sessions AS session JOIN unnest(ids) AS going (session_id) USING (session_id)) AS owner;
+    SELECT array_agg(session.session_id), array_agg(session.app_id), array_agg(session.visitor) INTO ids, apps, names
+      FROM sessionize.sessions AS session JOIN unnest(ids) AS going (session_id) USING (session_id);
+    ids := coalesce(ids, '{}');
     IF dry_run THEN
         sessions := cardinality(ids);
         SELECT jsonb_object_agg(attached.relation::oid, (SELECT coalesce(sum(belonging.row_count), 0)
@@ -143,11 +145,14 @@ BEGIN
         cascaded := deleted.cascaded;
         detail := concat_ws('; ', detail, deleted.detail);
     END IF;
+    SELECT count(*) INTO visitors
+      FROM (SELECT DISTINCT gone.app_id, gone.visitor FROM unnest(ids, apps, names) AS gone (session_id, app_id, visitor)
+             WHERE dry_run OR gone.session_id <> ALL (deleted.kept)) AS owner;
     SELECT named.events, named.dependents INTO events, dependents FROM sessionize.name_counts(coalesce(cascaded, '{}')) AS named;
     kept := wanted - sessions;
     detail := nullif(detail, '');
     IF kept > 0 THEN
-        RAISE WARNING '% sessions stay', kept
+        RAISE WARNING 'sessions that stay: %', kept
             USING DETAIL = detail, HINT = 'Foreign keys forbid deleting them; see sessionize.holding_tables.';
     END IF;
 END $$;
