@@ -31,6 +31,21 @@ END;
 COMMENT ON FUNCTION sessionize.inactive_condition(timestamptz, timestamptz, boolean) IS
     'the one place that says which sessions are inactive, as an SQL condition on sessionize.sessions AS session: expired, and nothing later of the visitor in the application. An index on days narrows it down';
 
+CREATE FUNCTION sessionize.inactive_ids(app_id integer, condition text, candidates bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ids bigint[];
+BEGIN
+    EXECUTE format('SELECT array_agg(session.session_id) FROM sessionize.sessions AS session %s WHERE %s AND %s',
+                   CASE WHEN candidates IS NOT NULL THEN 'JOIN unnest($1) AS candidate (session_id) USING (session_id)' END,
+                   coalesce('session.app_id = ' || app_id, 'true'), condition)
+       INTO ids USING candidates;
+    RETURN coalesce(ids, '{}');
+END $$;
+COMMENT ON FUNCTION sessionize.inactive_ids(integer, text, bigint[]) IS
+    'the sessions that meet a condition on sessionize.sessions AS session, among all or among candidates';
+
 CREATE FUNCTION sessionize.inactive_query(days integer, app text, anonymous boolean, search text) RETURNS text
     LANGUAGE sql IMMUTABLE
 BEGIN ATOMIC

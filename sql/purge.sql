@@ -120,6 +120,7 @@ DECLARE
     wanted constant bigint := cardinality(ids);
     deleted record;
     cascaded jsonb;
+    stay bigint[] := '{}';
     apps integer[];
     names text[];
 BEGIN
@@ -143,36 +144,29 @@ BEGIN
         deleted := sessionize.delete_sessions(ids);
         sessions := deleted.sessions;
         cascaded := deleted.cascaded;
+        stay := deleted.kept;
         detail := concat_ws('; ', detail, deleted.detail);
     END IF;
     SELECT count(*) INTO visitors
       FROM (SELECT DISTINCT gone.app_id, gone.visitor FROM unnest(ids, apps, names) AS gone (session_id, app_id, visitor)
-             WHERE dry_run OR gone.session_id <> ALL (deleted.kept)) AS owner;
+             WHERE gone.session_id <> ALL (stay)) AS owner;
     SELECT named.events, named.dependents INTO events, dependents FROM sessionize.name_counts(coalesce(cascaded, '{}')) AS named;
     kept := wanted - sessions;
     detail := nullif(detail, '');
+END $$;
+COMMENT ON FUNCTION sessionize.remove_sessions(bigint[], boolean) IS
+    'deletes locked sessions with all that belongs to them, or with dry_run counts what would go; says which foreign keys keep some';
+
+CREATE FUNCTION sessionize.report_kept(kept bigint, detail text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
     IF kept > 0 THEN
-        RAISE WARNING 'sessions that stay: %', kept
+        RAISE WARNING 'sessions that had to stay: %', kept
             USING DETAIL = detail, HINT = 'Foreign keys forbid deleting them; see sessionize.holding_tables.';
     END IF;
 END $$;
-COMMENT ON FUNCTION sessionize.remove_sessions(bigint[], boolean) IS
-    'deletes locked sessions with all that belongs to them, or with dry_run counts what would go; reports those that foreign keys keep';
-
-CREATE FUNCTION sessionize.inactive_ids(app_id integer, condition text, candidates bigint[]) RETURNS bigint[]
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    ids bigint[];
-BEGIN
-    EXECUTE format('SELECT array_agg(session.session_id) FROM sessionize.sessions AS session %s WHERE %s AND %s',
-                   CASE WHEN candidates IS NOT NULL THEN 'JOIN unnest($1) AS candidate (session_id) USING (session_id)' END,
-                   coalesce('session.app_id = ' || app_id, 'true'), condition)
-       INTO ids USING candidates;
-    RETURN coalesce(ids, '{}');
-END $$;
-COMMENT ON FUNCTION sessionize.inactive_ids(integer, text, bigint[]) IS
-    'the sessions that meet a condition on sessionize.sessions AS session, among all or among candidates';
+COMMENT ON FUNCTION sessionize.report_kept(bigint, text) IS 'warns of sessions that foreign keys keep';
 
 CREATE FUNCTION purge_inactive_sessions(
     days integer,
@@ -202,6 +196,7 @@ BEGIN
                   HINT = 'Look at the list again: count_inactive_sessions() with the same filters gives the number to expect.';
     END IF;
     removed := sessionize.remove_sessions(ids, coalesce($5, false));
+    PERFORM sessionize.report_kept(removed.kept, removed.detail);
     SELECT removed.sessions, removed.visitors, removed.events, removed.dependents INTO sessions, visitors, events, dependents;
     IF NOT coalesce($5, false) THEN
         INSERT INTO sessionize.purges (kind, app_id, filter, started_at, finished_at, sessions, visitors, events, dependents, kept, outcome, detail)
@@ -236,6 +231,7 @@ BEGIN
         ids := sessionize.inactive_ids(wanted_app, condition, NULL);
     END IF;
     removed := sessionize.remove_sessions(ids, coalesce($3, false));
+    PERFORM sessionize.report_kept(removed.kept, removed.detail);
     SELECT removed.sessions, removed.visitors, removed.events, removed.dependents INTO sessions, visitors, events, dependents;
     IF NOT coalesce($3, false) THEN
         -- Who was erased is not written down; whoever knows the name can find the row by its hash.
