@@ -6,27 +6,27 @@ AS $$
 DECLARE
     condition constant text := sessionize.inactive_condition(sessionize.inactive_since($1, now()), now(), $3);
     ids constant bigint[] := sessionize.inactive_ids(sessionize.app_id($2), condition, NULL);
-    some bigint[];
+    chunk bigint[];
 BEGIN
     FOR place IN 1 .. cardinality(ids) BY 1000 LOOP
-        some := ids[place : place + 999];
+        chunk := ids[place : place + 999];
         RETURN QUERY
             WITH belonging AS (
                 SELECT attached_row.session, attached.events, jsonb_object_agg(attached.relation::text, attached_row.rows) AS tables
                   FROM sessionize.attached_tables AS attached,
-                       LATERAL sessionize.attached_rows(attached.relation, attached.session_id, some, true) AS attached_row
+                       LATERAL sessionize.attached_rows(attached.relation, attached.session_id, chunk, true) AS attached_row
                  WHERE attached.on_purge = 'delete'
                  GROUP BY attached_row.session, attached.events
             )
             SELECT jsonb_build_object(
-                       'session', to_jsonb(session),
+                       'session', to_jsonb(session.*),
                        'events', coalesce(event.tables, '{}'),
                        'dependents', coalesce(dependent.tables, '{}'),
                        'changes', coalesce((SELECT jsonb_agg(to_jsonb(change) ORDER BY change.change_id)
                                               FROM sessionize.session_changes AS change WHERE change.session_id = session.session_id), '[]'),
                        'merged', coalesce((SELECT jsonb_agg(to_jsonb(merged) ORDER BY merged.absorbed)
                                              FROM sessionize.merged_sessions AS merged WHERE merged.survivor = session.session_id), '[]'))
-              FROM unnest(some) AS wanted (session_id)
+              FROM unnest(chunk) AS wanted (session_id)
               JOIN sessionize.sessions AS session USING (session_id)
               LEFT JOIN belonging AS event ON event.session = session.session_id AND event.events
               LEFT JOIN belonging AS dependent ON dependent.session = session.session_id AND NOT dependent.events;

@@ -107,7 +107,9 @@ DECLARE
     condition text;
     size integer;
     batch bigint[];
-    visitors bigint;
+    apps integer[];
+    names text[];
+    finished bigint;
     removed record;
 BEGIN
     SELECT * INTO purge FROM sessionize.purges AS known WHERE known.purge_id = state.purge_id;
@@ -120,15 +122,17 @@ BEGIN
 
     PERFORM sessionize.lock_sessions(batch);
     batch := sessionize.inactive_ids(NULL, condition, batch);
-    -- Visitors of whom nothing inactive is left after this batch: none is counted twice.
-    EXECUTE format('SELECT count(*) FROM (SELECT DISTINCT session.app_id, session.visitor '
-                   'FROM sessionize.sessions AS session JOIN unnest($1) AS going (session_id) USING (session_id)) AS owner '
-                   'WHERE NOT EXISTS (SELECT FROM sessionize.sessions AS session WHERE session.app_id = owner.app_id '
-                   'AND session.visitor = owner.visitor AND session.session_id <> ALL ($1) AND %s)', condition)
-       INTO visitors USING batch;
+    SELECT array_agg(owner.app_id), array_agg(owner.visitor) INTO apps, names
+      FROM (SELECT DISTINCT session.app_id, session.visitor
+              FROM sessionize.sessions AS session JOIN unnest(batch) AS going (session_id) USING (session_id)) AS owner;
     removed := sessionize.remove_sessions(batch, false);
+    -- Those of whom nothing inactive is left now: none is counted twice.
+    EXECUTE format('SELECT count(*) FROM unnest($1, $2) AS owner (app_id, visitor) WHERE NOT EXISTS ('
+                   'SELECT FROM sessionize.sessions AS session '
+                   'WHERE session.app_id = owner.app_id AND session.visitor = owner.visitor AND %s)', condition)
+       INTO finished USING apps, names;
     UPDATE sessionize.purges AS known
-       SET sessions = known.sessions + removed.sessions, visitors = known.visitors + sweep_batch.visitors,
+       SET sessions = known.sessions + removed.sessions, visitors = known.visitors + finished,
            events = known.events + removed.events, dependents = sessionize.sum_counts(known.dependents, removed.dependents),
            kept = known.kept + removed.kept, detail = coalesce(removed.detail, known.detail)
      WHERE known.purge_id = purge.purge_id;
@@ -171,13 +175,12 @@ DECLARE
     purge sessionize.purges;
 BEGIN
     UPDATE sessionize.purges AS known
-       SET outcome = state.outcome, finished_at = clock_timestamp(), detail = concat_ws('; ', known.detail, state.message)
+       SET outcome = state.outcome, finished_at = clock_timestamp(), detail = nullif(concat_ws('; ', known.detail, state.message), '')
      WHERE known.purge_id = state.purge_id
     RETURNING * INTO purge;
     IF FOUND THEN
-        UPDATE sessionize.purges AS known SET detail = nullif(known.detail, '') WHERE known.purge_id = state.purge_id;
         UPDATE sessionize.progress AS known
-           SET state = end_sweep.state.outcome, updated_at = clock_timestamp()
+           SET state = purge.outcome, updated_at = clock_timestamp()
          WHERE known.process = 'sweep' AND known.subject = coalesce(purge.filter ->> 'app', '(all applications)');
         PERFORM sessionize.lock_sweep(purge.app_id, true);
         PERFORM sessionize.report_kept(purge.kept, purge.detail);
@@ -189,9 +192,12 @@ CREATE FUNCTION sessionize.raise_failure(state sessionize.sweep_state) RETURNS v
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF state.failure IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = state.failure, MESSAGE = state.message, DETAIL = coalesce(state.detail, ''), HINT = coalesce(state.hint, '');
+    IF state.failure IS NULL THEN
+        RETURN;
+    ELSIF concat(state.detail, state.hint) = '' THEN
+        RAISE EXCEPTION USING ERRCODE = state.failure, MESSAGE = state.message;
     END IF;
+    RAISE EXCEPTION USING ERRCODE = state.failure, MESSAGE = state.message, DETAIL = coalesce(state.detail, ''), HINT = coalesce(state.hint, '');
 END $$;
 COMMENT ON FUNCTION sessionize.raise_failure(sessionize.sweep_state) IS 'raises the error that ended a sweep, once it is written down';
 
