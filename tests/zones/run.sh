@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# The calendar of sessionize_daily against PostgreSQL's own AT TIME ZONE, in every zone that both know, around every
+# change of the clocks from 1970 to 2037.
+#
+# Both sides carry their own copy of the IANA database, and the copies may be of different releases. So a difference
+# fails only where it cannot come from that: in the years before 2024, in a zone that is not listed in the file
+# known_differences with its reason. All differences are shown.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+known=$(dirname "${BASH_SOURCE[0]}")/known_differences
+settled='2024-01-01 00:00+00'
+fresh_database sessionize_zones
+
+sql sessionize_zones <<'SQL'
+SET timezone = 'UTC';
+CREATE FUNCTION known_to_us(name text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM sessionize_daily('2000-01-01 00:00+00', name);
+    RETURN true;
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN false;
+END $$;
+CREATE TABLE zones AS SELECT name AS zone FROM pg_timezone_names WHERE known_to_us(name);
+
+-- Instants around every change of the offset, close by and a microsecond before; and everyday ones.
+CREATE FUNCTION instants(zone text) RETURNS SETOF timestamptz LANGUAGE sql AS $$
+    WITH days AS (
+        SELECT day, day AT TIME ZONE zone - day AT TIME ZONE 'UTC' AS ahead
+        FROM generate_series(timestamptz '1970-01-01+00', '2037-12-30+00', '1 day') AS day
+    ), changes AS (
+        SELECT day FROM (SELECT day, ahead <> lead(ahead) OVER (ORDER BY day) AS changes FROM days) AS compared WHERE changes
+    ), near AS (
+        SELECT DISTINCT day + half_hour * interval '30 minutes' AS instant FROM changes, generate_series(-6, 60) AS half_hour
+    )
+    SELECT instant FROM near
+    UNION ALL SELECT instant - interval '1 microsecond' FROM near
+    UNION ALL SELECT generate_series(timestamptz '1970-01-01+00', '2037-12-30+00', '223 hours 7 minutes')
+$$;
+
+-- The day borders of one zone in our calendar that are not those of a zone in PostgreSQL's.
+CREATE FUNCTION differing(zone text, their_zone text) RETURNS TABLE (started_at timestamptz, last_event_at timestamptz) LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY
+    WITH sample AS MATERIALIZED (SELECT instants(zone) AS instant),
+    ours AS (
+        SELECT span.started_at, span.last_event_at, span.event_count
+        FROM (SELECT sessionize_daily(instant, zone) AS sessions FROM sample) AS days, session_spans(sessions) AS span
+    ), theirs AS (
+        SELECT min(instant), max(instant), count(*) FROM sample GROUP BY (instant AT TIME ZONE their_zone)::date
+    )
+    SELECT d.started_at, d.last_event_at
+    FROM ((TABLE ours EXCEPT ALL TABLE theirs) UNION ALL (TABLE theirs EXCEPT ALL TABLE ours)) AS d;
+END $$;
+
+CREATE TABLE differences AS SELECT zone, d.* FROM zones, differing(zone, zone) AS d;
+CREATE TABLE unknown_zones AS
+    SELECT name AS zone FROM pg_timezone_names WHERE NOT known_to_us(name) AND name !~ '^(posix|right)/';
+SQL
+
+check "nearly all zones are known to both" t "$(sql sessionize_zones -c "SELECT count(*) > 400 FROM zones")"
+echo "compared: $(sql sessionize_zones -c "SELECT count(*) FROM zones") zones"
+echo "known to PostgreSQL alone: $(sql sessionize_zones -c "SELECT coalesce(string_agg(zone, ', ' ORDER BY zone), 'none') FROM unknown_zones")"
+
+check "the comparison sees an hour's difference" t "$(sql sessionize_zones -c "
+    SELECT count(*) > 100 FROM differing('Europe/London', 'Europe/Prague')")"
+
+listed=$(sed -nE 's/^([^#[:space:]]+).*/\1/p' "$known" | paste -sd ' ')
+unlisted=0
+while IFS='|' read -r zone count earliest latest before; do
+    if [[ " $listed " == *" $zone "* ]]; then
+        echo "listed:    $zone, $count borders, $earliest to $latest: $(sed -nE "s|^$zone +||p" "$known")"
+    elif [ "$before" = f ]; then
+        echo "releases:  $zone, $count borders, $earliest to $latest: one side has a newer time zone database"
+    else
+        unlisted=$((unlisted + 1))
+        miss "$zone differs: $count borders, $earliest to $latest"
+    fi
+done < <(sql sessionize_zones -c "SET timezone = 'UTC'" -c "
+    SELECT zone, count(*), min(started_at), max(last_event_at), min(started_at) < '$settled' FROM differences GROUP BY zone ORDER BY zone")
+[ "$unlisted" -gt 0 ] || pass "day borders agree in all of them but those listed"
+
+sql postgres -c 'DROP DATABASE sessionize_zones'
+finish
