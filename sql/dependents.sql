@@ -3,9 +3,11 @@
 CREATE VIEW sessionize.attached_tables AS
     SELECT tracked.events AS relation, tracked.session_id, tracked.on_purge, true AS events
       FROM sessionize.tracked_tables AS tracked
+     WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS class WHERE class.oid = tracked.events)
     UNION ALL
     SELECT dependent.relation, dependent.session_id, dependent.on_purge, false
-      FROM sessionize.dependents AS dependent;
+      FROM sessionize.dependents AS dependent
+     WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS class WHERE class.oid = dependent.relation);
 COMMENT ON VIEW sessionize.attached_tables IS
     'all tables whose rows belong to sessions, and what becomes of the rows when the session goes: delete, detach or keep';
 

@@ -18,7 +18,7 @@ COMMENT ON FUNCTION sessionize.inactive_since(integer, timestamptz) IS
     'the latest instant of a last event that makes a visitor inactive for that many days of 24 hours';
 
 CREATE FUNCTION sessionize.inactive_condition(since timestamptz, at timestamptz, anonymous boolean) RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE sql STABLE SET datestyle = 'ISO' -- instants as text that reads the same everywhere
 BEGIN ATOMIC
     SELECT format('session.last_event_day <= %1$L AND session.last_event_at <= %2$L AND session.expires_at <= %3$L%4$s AND NOT EXISTS ('
                       'SELECT FROM sessionize.sessions AS later'
@@ -66,7 +66,7 @@ CREATE FUNCTION inactive_sessions(
     risk text, started_at timestamptz, started text, last_event_at timestamptz, inactive_days integer,
     event_count bigint, cursor text
 )
-    LANGUAGE plpgsql STABLE ROWS 50 SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE ROWS 50 SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO'
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -32,7 +32,7 @@ COMMENT ON FUNCTION sessionize.lock_sweep(integer, boolean) IS
 CREATE FUNCTION sessionize.begin_sweep(
     days integer, app text, anonymous boolean, batch_size integer, max_runtime interval, pause interval
 ) RETURNS sessionize.sweep_state
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -41,11 +41,13 @@ DECLARE
     condition constant text := sessionize.inactive_condition(sessionize.inactive_since($1, now()), now(), $3);
     total bigint;
 BEGIN
-    IF $4 IS NULL OR $4 NOT BETWEEN 1 AND 1000000 THEN
-        RAISE EXCEPTION 'batch size "%" is out of range', coalesce($4::text, 'null')
-            USING ERRCODE = CASE WHEN $4 IS NULL THEN '22004' ELSE '22023' END, HINT = 'Use 1 to 1000000 sessions, such as 5000.';
+    IF $4 IS NULL THEN
+        RAISE EXCEPTION 'batch size must not be null' USING ERRCODE = '22004', HINT = 'Leave it out for 5000 sessions.';
+    ELSIF $4 NOT BETWEEN 1 AND 1000000 THEN
+        RAISE EXCEPTION 'batch size "%" is out of range', $4
+            USING ERRCODE = '22023', HINT = 'Use 1 to 1000000 sessions, such as 5000.';
     ELSIF $5 < '0' OR $6 NOT BETWEEN '0' AND '1 day' THEN
-        RAISE EXCEPTION 'max_runtime "%" or pause "%" is out of range', $5, $6
+        RAISE EXCEPTION '% is out of range', CASE WHEN $5 < '0' THEN format('max_runtime "%s"', $5) ELSE format('pause "%s"', $6) END
             USING ERRCODE = '22023', HINT = 'Neither is negative, and a pause has at most a day.';
     ELSIF NOT sessionize.lock_sweep(wanted_app, false) THEN
         RAISE NOTICE 'another sweep is running'
