@@ -25,15 +25,15 @@ CREATE FUNCTION trace() RETURNS TABLE (differences bigint, wrong text) LANGUAGE 
     SELECT suite.differences('TABLE stored', 'TABLE before'), (SELECT string_agg(wrong, E'\n') FROM suite.wrong('sent') AS wrong)
 $$;
 
-INSERT INTO sent VALUES (1, 'ann', '2026-01-01 10:00+00'), (2, 'ann', '2026-01-01 10:40+00'), (3, 'bob', '2026-01-01 10:00+00'),
-                        (4, NULL, '2026-01-01 10:00+00'), (5, 'ann', 'infinity'), (6, 'bob', '2026-01-01 10:10+00', 'beat');
+INSERT INTO sent VALUES (1, 'ann', '2026-01-01 10:00+00', 'view'), (2, 'ann', '2026-01-01 10:40+00', 'view'), (3, 'bob', '2026-01-01 10:00+00', 'view'),
+                        (4, NULL, '2026-01-01 10:00+00', 'view'), (5, 'ann', 'infinity', 'view'), (6, 'bob', '2026-01-01 10:10+00', 'beat');
 CALL keep();
 SELECT count(*) FROM before;
 
 -- Rolled back: an event that opens, extends, precedes, bridges, and has no session; merges; passive events
 BEGIN;
 INSERT INTO sent VALUES (11, 'ann', '2026-01-01 10:20+00');
-INSERT INTO sent VALUES (12, 'bob', '2026-01-01 10:20+00'), (13, 'bob', '2026-01-01 09:40+00'), (14, 'cat', '2026-01-01 09:40+00'), (15, NULL, NULL),
+INSERT INTO sent VALUES (12, 'bob', '2026-01-01 10:20+00', 'view'), (13, 'bob', '2026-01-01 09:40+00', 'view'), (14, 'cat', '2026-01-01 09:40+00', 'view'), (15, NULL, NULL, NULL),
                         (16, 'bob', '2026-01-01 10:01+00', 'beat');
 INSERT INTO sent VALUES (17, 'cat', '2026-01-01 09:50+00');
 SELECT differences > 0 AS differs, wrong FROM trace();

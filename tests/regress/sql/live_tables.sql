@@ -157,19 +157,19 @@ INSERT INTO changing (who, happened, kind) VALUES (1, '2026-01-01 11:20+00', 'vi
 SELECT * FROM look('changing');
 UPDATE changing SET happened = happened + interval '1 hour' WHERE happened = '2026-01-01 11:20+00';
 SELECT * FROM look('changing');
-ALTER TABLE changing ALTER COLUMN who TYPE text;
-INSERT INTO changing (who, happened) VALUES ('1', '2026-01-01 11:50+00'), ('one', '2026-01-01 11:50+00');
-SELECT * FROM look('changing');
 ALTER TABLE changing DROP COLUMN source;
 SELECT visitor, occurred_at, session_id, kind, channel FROM sessionize.tracked_tables WHERE events = 'changing'::regclass;
-INSERT INTO changing (who, happened, kind) VALUES ('one', '2026-01-01 12:00+00', 'beat');
+INSERT INTO changing (who, happened, kind) VALUES (1, '2026-01-01 11:55+00', 'beat');
 -- what events cannot do without
+SELECT suite.complaint($$ALTER TABLE changing ALTER COLUMN who TYPE text$$);
+SELECT suite.complaint($$ALTER TABLE changing ALTER COLUMN visit TYPE numeric$$);
 SELECT suite.complaint($$ALTER TABLE changing ALTER COLUMN happened TYPE timestamp$$);
 SELECT suite.complaint($$ALTER TABLE changing DROP COLUMN who$$);
 SELECT suite.complaint($$ALTER TABLE changing DROP COLUMN happened$$);
 SELECT suite.complaint($$ALTER TABLE changing DROP COLUMN visit$$);
-INSERT INTO changing (who, happened, kind) VALUES ('one', '2026-01-01 12:29+00', 'view');
+INSERT INTO changing (who, happened, kind) VALUES (2, '2026-01-01 12:29+00', 'view');
 SELECT visitor, event_count FROM sessionize.sessions JOIN sessionize.apps USING (app_id) WHERE name = 'changing' ORDER BY visitor, started_at;
+SELECT * FROM look('changing');
 
 -- A table renamed, moved to another schema, given to another name in the same place
 CREATE TABLE moving (visitor text, at timestamptz);
