@@ -307,7 +307,8 @@ BEGIN
     -- The columns of visitor and instant cannot go without their triggers; that of the session would leave merges and
     -- purges of all tables without the place to write to.
     SELECT * INTO headless FROM sessionize.tracked_tables AS tracked
-     WHERE NOT EXISTS (SELECT FROM pg_attribute AS attribute
+     WHERE tracked.events IN (SELECT objid FROM pg_event_trigger_ddl_commands())
+       AND NOT EXISTS (SELECT FROM pg_attribute AS attribute
                         WHERE attribute.attrelid = tracked.events AND attribute.attnum = tracked.mapped_columns[3]
                           AND attribute.atttypid = 'bigint'::regtype AND NOT attribute.attisdropped);
     IF FOUND THEN

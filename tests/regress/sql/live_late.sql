@@ -94,6 +94,7 @@ CALL event('cat', '2026-01-01 08:00+00', '5 hours');
 SELECT trail('cat'), * FROM shown WHERE visitor = 'cat';
 
 -- Events that can have no session are stored and counted by reason
+BEGIN;
 INSERT INTO late (visitor, at, arrived) VALUES (NULL, '2026-01-01 10:00+00', '2026-01-01 10:00+00'), ('dee', NULL, '2026-01-01 10:00+00'),
     ('dee', 'infinity', '2026-01-01 10:00+00'), ('dee', '-infinity', '2026-01-01 10:00+00'), (NULL, NULL, NULL),
     ('dee', '2026-01-01 10:05:00.000001+00', '2026-01-01 10:00+00'), ('eve', '2026-01-01 10:05+00', '2026-01-01 10:00+00'),
@@ -101,7 +102,10 @@ INSERT INTO late (visitor, at, arrived) VALUES (NULL, '2026-01-01 10:00+00', '20
 INSERT INTO late (visitor, at, arrived) VALUES (NULL, '2026-01-01 10:00+00', '2026-01-01 10:00+00');
 SELECT trail('dee'), trail('eve');
 SELECT reason, sum(event_count) FROM sessionize.unassigned_events JOIN sessionize.apps USING (app_id) WHERE name = 'late' GROUP BY reason ORDER BY reason;
-SELECT event_count, closes_at, expires_at FROM sessionize.sessions JOIN sessionize.apps USING (app_id) WHERE name = 'late' AND visitor = 'eve';
+-- an arrival that is infinite is none: the event arrived now
+SELECT visitor, event_count, opened_at = now() AS just_now FROM sessionize.sessions JOIN sessionize.apps USING (app_id)
+ WHERE name = 'late' AND visitor IN ('dee', 'eve') ORDER BY session_id;
+COMMIT;
 
 -- Passive events: inside a session, until it would close; they neither start nor extend one
 CALL event('fay', '2026-01-01 10:00+00', what => 'heartbeat');
@@ -185,7 +189,8 @@ CREATE TABLE days (visitor text, at timestamptz, arrived timestamptz, kind text)
 SELECT track_sessions('days', 'visitor', 'at', 'days', kind => 'kind', received_at => 'arrived') > 0 AS tracked;
 -- 2017-10-15 began at one o'clock there, which is 03:00 in UTC
 INSERT INTO days SELECT 'ann', at, at FROM unnest('{2017-10-14 03:00:00+00, 2017-10-15 02:59:59.999999+00, 2017-10-15 03:00+00, 2017-10-16 01:59:59+00}'::timestamptz[]) AS at;
-INSERT INTO days VALUES ('ann', '2017-10-16 02:00+00', '2017-10-16 03:59:59+00'), ('ann', '2017-10-16 01:00+00', '2017-10-16 04:00:00+00'), ('ann', '2017-10-15 12:00+00', '2017-10-16 03:59+00');
+INSERT INTO days VALUES ('ann', '2017-10-16 02:00+00', '2017-10-16 03:59:59+00'), ('ann', '2017-10-15 12:00+00', '2017-10-16 03:59:59.999999+00'),
+                        ('ann', '2017-10-16 01:00+00', '2017-10-16 04:00:00+00');
 SELECT started_at, last_event_at, closes_at, expires_at, event_count, late_count FROM sessionize.sessions JOIN sessionize.apps USING (app_id) WHERE name = 'days' ORDER BY 1, 2;
 -- passive events of the day belong to it
 INSERT INTO days VALUES ('bob', '2026-01-01 15:00+00', '2026-01-01 15:00+00', 'view'), ('bob', '2026-01-01 14:00+00', '2026-01-01 15:00+00', 'beat'),

@@ -150,7 +150,7 @@ CALL keep();
 MERGE INTO sent USING batch ON sent.n = batch.n WHEN NOT MATCHED THEN INSERT (n, visitor, at) VALUES (batch.n, batch.visitor, batch.at);
 SELECT * FROM trace();
 
--- Two-phase commit is not on by default; a cursor that fetches only some rows inserts only those
+-- A cursor whose rows insert as they are fetched
 BEGIN;
 CREATE FUNCTION send_lazily(low integer, high integer) RETURNS SETOF bigint LANGUAGE plpgsql AS $$
 DECLARE

@@ -115,7 +115,8 @@ UPDATE parted SET at = at + interval '1 month' WHERE visitor = 'ann';
 SELECT * FROM look('parted');
 UPDATE parted_2_us SET visitor = 'eve' WHERE visitor = 'bob';
 SELECT * FROM look('parted');
-INSERT INTO parted SELECT at + interval '5 minutes', 'us', visitor FROM parted;
+-- (what was corrected to a visitor without sessions counts as arrived on time: those of eve have expired)
+INSERT INTO parted SELECT at + interval '5 minutes', 'us', visitor FROM parted WHERE visitor <> 'eve';
 SELECT * FROM look('parted');
 SELECT suite.complaint($$SELECT track_sessions('parted_3', 'visitor', 'at')$$);
 -- a partition that leaves takes its events along, and they keep their sessions
@@ -169,7 +170,6 @@ SELECT suite.complaint($$ALTER TABLE changing DROP COLUMN happened$$);
 SELECT suite.complaint($$ALTER TABLE changing DROP COLUMN visit$$);
 INSERT INTO changing (who, happened, kind) VALUES (2, '2026-01-01 12:29+00', 'view');
 SELECT visitor, event_count FROM sessionize.sessions JOIN sessionize.apps USING (app_id) WHERE name = 'changing' ORDER BY visitor, started_at;
-SELECT * FROM look('changing');
 
 -- A table renamed, moved to another schema, given to another name in the same place
 CREATE TABLE moving (visitor text, at timestamptz);
