@@ -30,7 +30,7 @@ fn backfill_blocks(call: &mut Call) -> Datum {
     let count = rows.len() as i64;
     let mut recorder = Recorder::default();
     for (visitor, row) in rows {
-        recorder.note_row(visitor, row);
+        recorder.note_row(&visitor, row);
     }
     settle_on_time(&app, &table.session_column, recorder);
     call.bigint(count)

@@ -123,7 +123,7 @@ impl<'a> Rebuilding<'a> {
         {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
             let connection = Connection::open();
-            insert_sessions(&connection, self.app.id, &new.into_iter().map(written).collect::<Vec<_>>());
+            insert_sessions(&connection, self.app.id, new.into_iter().map(written).collect());
             update_sessions(&connection, &changed.map(written).collect::<Vec<_>>());
             note_days(&connection, self.app.id, &days);
         }

@@ -23,7 +23,7 @@ use crate::pg::transaction;
 use crate::pg::trigger::Place;
 
 /// So many visitors are read and written at once.
-const CHUNK: usize = 4096;
+const CHUNK: usize = 1 << 16;
 
 /// Settles the rows that a statement put into a table, whose session column is named.
 pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
@@ -118,7 +118,7 @@ fn settle_visitors(app: &AppSettings, calendar: &mut Calendar, visitors: &[Visit
             if known.is_some() { changed.push(written) } else { new.push(written) }
         }
     }
-    insert_sessions(&connection, app.id, &new);
+    insert_sessions(&connection, app.id, new);
     update_sessions(&connection, &changed);
     note_status_changes(&connection, app.id, &statuses);
     note_days(&connection, app.id, &days);

@@ -98,18 +98,8 @@ impl<'a> Call<'a> {
     /// The bytes of a `text`, `bytea` or `sessionset` argument.
     #[inline]
     pub fn bytes(&self, index: usize) -> Option<&'a [u8]> {
-        self.datum(index).map(|datum| {
-            // SAFETY: the types named are stored as varlena; a detoasted copy lives as long as the call's memory.
-            unsafe {
-                let value = datum.cast_mut_ptr::<pg_sys::varlena>();
-                let value = if pgrx::varatt_is_1b(value) && !pgrx::varatt_is_1b_e(value) || pgrx::varatt_is_4b_u(value) {
-                    value
-                } else {
-                    pg_sys::pg_detoast_datum_packed(value)
-                };
-                pgrx::varlena_to_byte_slice(value)
-            }
-        })
+        // SAFETY: the types named are stored as varlena.
+        self.datum(index).map(|datum| unsafe { varlena_bytes(datum) })
     }
 
     /// A `text` argument.
@@ -215,6 +205,21 @@ impl<'a> Call<'a> {
             }
             &mut *site.fn_extra.cast::<T>()
         }
+    }
+}
+
+/// The bytes of a varlena value; a copy is made where it is compressed or stored elsewhere.
+///
+/// # Safety
+/// The datum must be a varlena value. The bytes live as long as it does, or as the current memory context.
+#[inline]
+pub(super) unsafe fn varlena_bytes<'a>(datum: pg_sys::Datum) -> &'a [u8] {
+    // SAFETY: the caller vouches for the datum.
+    unsafe {
+        let value = datum.cast_mut_ptr::<pg_sys::varlena>();
+        let lies_plain = pgrx::varatt_is_1b(value) && !pgrx::varatt_is_1b_e(value) || pgrx::varatt_is_4b_u(value);
+        let value = if lies_plain { value } else { pg_sys::pg_detoast_datum_packed(value) };
+        pgrx::varlena_to_byte_slice(value)
     }
 }
 
