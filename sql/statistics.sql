@@ -115,10 +115,12 @@ WITH appeared_late AS (
     SELECT session.app_id, session.risk,
            sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at, session.expires_at,
                                      now(), sessionize.is_inclusive(app)) AS status
-      FROM sessionize.apps AS app JOIN sessionize.sessions AS session ON session.app_id = app.app_id
-     WHERE session.opened_at - session.started_at >= interval '1 minute'
-       AND session.opened_at > now() - interval '4 days'
-       AND session.last_event_day < sessionize.first_open_day()
+      FROM sessionize.apps AS app,
+           -- first through the index of those that appeared late, which are few
+           LATERAL (SELECT * FROM sessionize.sessions AS late
+                     WHERE late.app_id = app.app_id AND late.opened_at - late.started_at >= interval '1 minute'
+                       AND late.opened_at > now() - interval '4 days' OFFSET 0) AS session
+     WHERE session.last_event_day < sessionize.first_open_day()
        AND session.converted_at IS NULL AND session.cancelled_at IS NULL
        AND EXISTS (SELECT FROM sessionize.daily_totals AS total WHERE total.app_id = session.app_id AND total.day = session.last_event_day)
        AND NOT EXISTS (SELECT FROM sessionize.changed_days AS changed WHERE changed.app_id = session.app_id AND changed.day = session.last_event_day)

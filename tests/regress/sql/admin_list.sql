@@ -20,7 +20,7 @@ INSERT INTO visits VALUES
     ('dana',  '2026-04-30 12:05+00', '2026-04-30 12:05+00', 'cancel', NULL,        NULL, NULL,   NULL, NULL, NULL),
     ('emil',  '2026-05-10 09:00+00', '2026-05-10 09:00+00', 'view',   NULL,        NULL, 'e',    NULL, NULL, NULL),
     ('filip', '2026-05-10 12:05+00', '2026-05-10 12:00+00', 'view',   NULL,        'XX', NULL,   0, 0, 'KWD');
-UPDATE sessionize.sessions SET token = 'I7D_WJdza-gEmqks' WHERE visitor = 'anna';
+UPDATE sessionize.sessions SET token = 'I7D_WJdza-gEmqks' WHERE visitor = 'anna' AND app_id = sessionize.app_id('store');
 \set noon '''2026-05-10 12:00+00'''
 
 \qecho 'Each row represents a single cart reservation session and reflects its current or final state.'
