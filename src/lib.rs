@@ -1,7 +1,8 @@
 //! pg_sessionize: events that an application already stores become sessions inside PostgreSQL.
 //!
-//! `pg` wraps PostgreSQL, `batch` holds the aggregates over whole tables, `live` the triggers that
-//! put each inserted event into its session, and the rules themselves are in the crate `sessionize-core`.
+//! `pg` wraps PostgreSQL, `batch` holds the aggregates over whole tables, `live` the triggers that put each inserted
+//! event into its session, `admin` what panels show, `retention` what goes with a session; the rules are in the crate
+//! `sessionize-core`.
 
 pgrx::pg_module_magic!();
 
@@ -9,6 +10,7 @@ mod admin;
 mod batch;
 mod live;
 mod pg;
+mod retention;
 
 pgrx::extension_sql_file!("../sql/batch.sql", name = "batch");
 pgrx::extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["batch"]);
@@ -25,4 +27,10 @@ pgrx::extension_sql_file!("../sql/facts.sql", name = "facts", requires = ["detai
 pgrx::extension_sql_file!("../sql/risk.sql", name = "risk", requires = ["facts"]);
 pgrx::extension_sql_file!("../sql/assessment.sql", name = "assessment", requires = ["risk"]);
 pgrx::extension_sql_file!("../sql/statistics.sql", name = "statistics", requires = ["assessment"]);
+pgrx::extension_sql_file!("../sql/dependents.sql", name = "dependents", requires = ["statistics"]);
+pgrx::extension_sql_file!("../sql/inactivity.sql", name = "inactivity", requires = ["dependents"]);
+pgrx::extension_sql_file!("../sql/purge.sql", name = "purge", requires = ["inactivity"]);
+pgrx::extension_sql_file!("../sql/export.sql", name = "export", requires = ["purge"]);
+pgrx::extension_sql_file!("../sql/sweep.sql", name = "sweep", requires = ["export"]);
+pgrx::extension_sql_file!("../sql/schedule.sql", name = "schedule", requires = ["sweep"]);
 pgrx::extension_sql_file!("../sql/rights.sql", name = "rights", finalize);

@@ -8,5 +8,7 @@ pub mod rows;
 pub mod session_log;
 pub mod sessions;
 pub mod spi;
+pub mod table;
 pub mod transaction;
+pub mod transition;
 pub mod trigger;

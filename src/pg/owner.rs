@@ -4,18 +4,28 @@ use std::ffi::CStr;
 
 use pgrx::pg_sys;
 
-/// While it lives, statements run as a role, with an own search path that no caller can influence.
+/// While it lives, statements run as a role.
 pub struct AsOwner {
     user: pg_sys::Oid,
     context: i32,
-    settings: i32,
+    settings: Option<i32>,
 }
 
 impl AsOwner {
-    /// Runs as the owner of a relation.
+    /// Runs as the owner of a relation, with an own search path that no caller can influence.
     pub fn of_relation(relation: pg_sys::Oid) -> Self {
+        Self::of_role(Self::owner(relation))
+    }
+
+    /// Runs as the owner of a relation and keeps the search path: the owner's triggers may rely on it, as they do
+    /// where a foreign key sets them off. For statements that qualify every name and operator.
+    pub fn of_users_table(relation: pg_sys::Oid) -> Self {
+        Self::switch(Self::owner(relation))
+    }
+
+    fn owner(relation: pg_sys::Oid) -> pg_sys::Oid {
         // SAFETY: a catalog look-up; the tuple is released before anything else happens.
-        let owner = unsafe {
+        unsafe {
             let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, pg_sys::Datum::from(relation));
             if tuple.is_null() {
                 super::error::Report::new(
@@ -27,8 +37,18 @@ impl AsOwner {
             let owner = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relowner;
             pg_sys::ReleaseSysCache(tuple);
             owner
-        };
-        Self::of_role(owner)
+        }
+    }
+
+    fn switch(role: pg_sys::Oid) -> Self {
+        let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+        let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS;
+        // SAFETY: what is set here is set back in drop, or by PostgreSQL when the (sub)transaction rolls back.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+            pg_sys::SetUserIdAndSecContext(role, context | restricted as i32);
+        }
+        AsOwner { user, context, settings: None }
     }
 
     /// Runs as the owner of a relation, statements that look up few rows of tables that may have grown since they were
@@ -43,19 +63,16 @@ impl AsOwner {
         owner
     }
 
-    /// Runs as a role.
+    /// Runs as a role, with an own search path that no caller can influence.
     pub fn of_role(role: pg_sys::Oid) -> Self {
-        let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-        // SAFETY: what is set here is set back in drop, or by PostgreSQL when the (sub)transaction rolls back.
-        let settings = unsafe {
-            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-            let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS;
-            pg_sys::SetUserIdAndSecContext(role, context | restricted as i32);
+        let mut switched = Self::switch(role);
+        // SAFETY: as above.
+        switched.settings = Some(unsafe {
             let settings = pg_sys::NewGUCNestLevel();
             set(c"search_path", c"pg_catalog, pg_temp");
             settings
-        };
-        AsOwner { user, context, settings }
+        });
+        switched
     }
 }
 
@@ -87,7 +104,9 @@ impl Drop for AsOwner {
         }
         // SAFETY: the values are those that held before.
         unsafe {
-            pg_sys::AtEOXact_GUC(true, self.settings);
+            if let Some(settings) = self.settings {
+                pg_sys::AtEOXact_GUC(true, settings);
+            }
             pg_sys::SetUserIdAndSecContext(self.user, self.context);
         }
     }

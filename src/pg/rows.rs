@@ -15,6 +15,8 @@ pub enum Value {
     Instant(Instant),
     /// `interval` of hours, minutes and seconds
     Interval(Micros),
+    /// Any type: as PostgreSQL gave it
+    Any(Option<pg_sys::Datum>),
 }
 
 /// Gives rows as the result of a set-returning function whose columns have the types of the values.
@@ -38,12 +40,13 @@ pub fn give_rows<const COLUMNS: usize>(call: &mut Call, rows: impl Iterator<Item
         let store = pg_sys::tuplestore_begin_heap(random_access, false, pg_sys::work_mem);
         pg_sys::MemoryContextSwitchTo(caller_memory);
         for row in rows {
+            let mut nulls = row.map(|value| matches!(value, Value::Any(None)));
             let mut values = row.map(|value| match value {
                 Value::Bigint(number) => pg_sys::Datum::from(number),
                 Value::Instant(instant) => pg_sys::Datum::from(instant),
                 Value::Interval(micros) => interval_datum(micros),
+                Value::Any(datum) => datum.unwrap_or(pg_sys::Datum::null()),
             });
-            let mut nulls = [false; COLUMNS];
             pg_sys::tuplestore_putvalues(store, (*info).expectedDesc, values.as_mut_ptr(), nulls.as_mut_ptr());
         }
         (*info).returnMode = pg_sys::SetFunctionReturnMode::SFRM_Materialize;

@@ -88,6 +88,11 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
+    /// How many rows there are, or were changed.
+    pub fn count(&self) -> usize {
+        self.processed as usize
+    }
+
     /// The rows.
     pub fn iter(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
         let table = self.table;
@@ -146,6 +151,11 @@ impl<'a> Row<'a> {
         self.bigint(column)
     }
 
+    /// A `boolean` column.
+    pub fn boolean(&self, column: usize) -> Option<bool> {
+        self.datum(column).map(|datum| datum.value() & 0xff != 0)
+    }
+
     /// A `text` column.
     pub fn text(&self, column: usize) -> Option<String> {
         self.datum(column).map(|datum| {
@@ -176,6 +186,11 @@ pub struct Argument {
 
 impl Argument {
     const NULL: Argument = Argument { value: pg_sys::Datum::null(), null: true };
+
+    /// An argument of the function under way, which the statement takes with the same type.
+    pub fn passed(value: Option<pg_sys::Datum>) -> Self {
+        Argument { value: value.unwrap_or(pg_sys::Datum::null()), null: value.is_none() }
+    }
 
     /// An `integer`.
     pub fn integer(value: i32) -> Self {

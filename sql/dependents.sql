@@ -1,0 +1,171 @@
+-- What belongs to sessions: tracked tables and registered dependents, and how their rows go with a session.
+
+CREATE VIEW sessionize.attached_tables AS
+    SELECT tracked.events AS relation, tracked.session_id, tracked.on_purge, true AS events
+      FROM sessionize.tracked_tables AS tracked
+     WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS class WHERE class.oid = tracked.events)
+    UNION ALL
+    SELECT dependent.relation, dependent.session_id, dependent.on_purge, false
+      FROM sessionize.dependents AS dependent
+     WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS class WHERE class.oid = dependent.relation);
+COMMENT ON VIEW sessionize.attached_tables IS
+    'all tables whose rows belong to sessions, and what becomes of the rows when the session goes: delete, detach or keep';
+
+CREATE VIEW sessionize.holding_tables AS
+    SELECT reference.conrelid::regclass AS relation, attribute.attname AS session_id, reference.conname AS reference
+      FROM pg_catalog.pg_constraint AS reference
+      JOIN pg_catalog.pg_attribute AS attribute
+        ON attribute.attrelid = reference.conrelid AND attribute.attnum = reference.conkey[1]
+      JOIN pg_catalog.pg_attribute AS referenced
+        ON referenced.attrelid = reference.confrelid AND referenced.attnum = reference.confkey[1]
+     WHERE reference.contype = 'f'
+       AND reference.confrelid = 'sessionize.sessions'::regclass
+       AND referenced.attname = 'session_id'
+       AND reference.confdeltype IN ('a', 'r')
+       AND reference.conparentid = 0;
+COMMENT ON VIEW sessionize.holding_tables IS
+    'tables with a foreign key to sessions that forbids deleting them: a session that one of their rows names stays in every purge';
+
+CREATE FUNCTION sessionize.check_dependent() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    class pg_class;
+    attribute pg_attribute;
+    holds name;
+BEGIN
+    IF NEW.relation IS NULL OR NEW.session_id IS NULL OR NEW.on_purge IS NULL THEN
+        RAISE EXCEPTION 'table, column and on_purge of a dependent must not be null'
+            USING ERRCODE = '22004', HINT = 'For example: add_session_dependent(''wishlist_interactions'', ''session_id'').';
+    END IF;
+    IF NEW.on_purge NOT IN ('delete', 'detach', 'keep') THEN
+        RAISE EXCEPTION 'on_purge "%" is not known', NEW.on_purge
+            USING ERRCODE = '22023', HINT = 'Valid are "delete", "detach" (the column becomes null) and "keep".';
+    END IF;
+    SELECT * INTO class FROM pg_class WHERE oid = NEW.relation;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'relation with id % does not exist', NEW.relation::oid
+            USING ERRCODE = '42P01', HINT = 'Name a table that exists.';
+    END IF;
+    IF class.relkind NOT IN ('r', 'p') OR class.relpersistence = 't'
+       OR class.relnamespace IN ('sessionize'::regnamespace, 'pg_catalog'::regnamespace) THEN
+        RAISE EXCEPTION '% cannot be a dependent', NEW.relation
+            USING ERRCODE = '42809', DETAIL = 'A dependent is a table of yours, partitioned or not, that is not temporary.',
+                  HINT = 'Register the table that holds the rows.';
+    END IF;
+    -- The cascade runs with the rights of the table's owner.
+    PERFORM sessionize.require_owner(NEW.relation);
+    PERFORM sessionize.check_column(NEW.relation, NEW.session_id, 'session', '{bigint}');
+    SELECT * INTO attribute FROM pg_attribute WHERE attrelid = NEW.relation AND attname = NEW.session_id;
+    IF NEW.on_purge = 'detach' AND attribute.attnotnull THEN
+        RAISE EXCEPTION 'column "%" of table % cannot be detached', NEW.session_id, NEW.relation
+            USING ERRCODE = '22023', DETAIL = 'It must not be null.',
+                  HINT = 'Drop the NOT NULL constraint, or use "delete" or "keep".';
+    END IF;
+    IF EXISTS (SELECT FROM sessionize.attached_tables AS attached
+                WHERE attached.relation = NEW.relation AND (attached.events OR TG_OP = 'INSERT')) THEN
+        RAISE EXCEPTION 'table % belongs to sessions already', NEW.relation
+            USING ERRCODE = '55000', HINT = 'Call remove_session_dependent() or untrack_sessions() first.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_index AS index
+                    WHERE index.indrelid = NEW.relation AND index.indkey[0] = attribute.attnum
+                      AND index.indisvalid AND index.indpred IS NULL) THEN
+        RAISE WARNING 'column "%" of table % has no index', NEW.session_id, NEW.relation
+            USING DETAIL = 'Whenever sessions go, the whole table has to be read.',
+                  HINT = format('CREATE INDEX ON %s (%I);', NEW.relation, NEW.session_id);
+    END IF;
+    SELECT held.reference INTO holds FROM sessionize.holding_tables AS held WHERE held.relation = NEW.relation;
+    IF FOUND AND NEW.on_purge <> 'keep' THEN
+        RAISE WARNING 'foreign key "%" of table % keeps sessions from being purged', holds, NEW.relation
+            USING DETAIL = 'A session stays as long as a row of the table names it.',
+                  HINT = 'Drop the foreign key, or give it ON DELETE CASCADE or ON DELETE SET NULL.';
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION sessionize.check_dependent() IS
+    'trigger of sessionize.dependents: refuses tables that cannot be dependents or that somebody else owns';
+CREATE TRIGGER check_dependent BEFORE INSERT OR UPDATE ON sessionize.dependents
+    FOR EACH ROW EXECUTE FUNCTION sessionize.check_dependent();
+
+CREATE FUNCTION add_session_dependent(relation regclass, session_id name, on_purge text DEFAULT 'delete') RETURNS void
+    LANGUAGE sql
+BEGIN ATOMIC
+    INSERT INTO sessionize.dependents (relation, session_id, on_purge)
+    VALUES (add_session_dependent.relation, add_session_dependent.session_id, add_session_dependent.on_purge);
+END;
+COMMENT ON FUNCTION add_session_dependent(regclass, name, text) IS
+    'registers a table of yours whose rows belong to sessions. When a session goes, its rows are deleted, detached (the column becomes null) or kept';
+
+CREATE FUNCTION remove_session_dependent(relation regclass) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM sessionize.require_owner($1);
+    DELETE FROM sessionize.dependents AS dependent WHERE dependent.relation = $1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'table % is not a dependent', coalesce($1::text, 'null')
+            USING ERRCODE = '55000', HINT = 'See sessionize.dependents; an event table is removed by untrack_sessions().';
+    END IF;
+END $$;
+COMMENT ON FUNCTION remove_session_dependent(regclass) IS
+    'forgets a dependent and leaves its rows alone; from then on they stay when their session goes';
+
+-- ---- the cascade -----------------------------------------------------------------------------------------
+
+CREATE FUNCTION sessionize.cascade() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'sessionize_cascade';
+COMMENT ON FUNCTION sessionize.cascade() IS
+    'trigger of sessionize.sessions: deletes or detaches what belongs to deleted sessions, one statement per table, with the rights of the table''s owner';
+
+CREATE FUNCTION sessionize.take_cascaded() RETURNS TABLE (relation oid, row_count bigint)
+    LANGUAGE c AS 'MODULE_PATHNAME', 'sessionize_take_cascaded';
+COMMENT ON FUNCTION sessionize.take_cascaded() IS
+    'how many rows of each table were deleted or detached with sessions in this connection since this was last called';
+
+CREATE FUNCTION sessionize.attached_rows(relation regclass, session_id name, sessions bigint[], contents boolean)
+    RETURNS TABLE (session bigint, row_count bigint, rows jsonb)
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'sessionize_attached_rows';
+COMMENT ON FUNCTION sessionize.attached_rows(regclass, name, bigint[], boolean) IS
+    'for each of the sessions that has rows in an attached or holding table: how many, and with contents the rows themselves, which takes the right to read the table';
+
+CREATE FUNCTION sessionize.forget() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    apps integer[];
+    names text[];
+BEGIN
+    DELETE FROM sessionize.merged_sessions AS merged USING gone WHERE merged.survivor = gone.session_id;
+    DELETE FROM sessionize.session_changes AS change USING gone WHERE change.session_id = gone.session_id;
+    -- New sessions come under the lock of the visitor. So lock first, then look again: the second statement sees what
+    -- was committed while the first one waited. A DELETE by hand has not locked visitors in order, hence does not wait.
+    SELECT array_agg(locked.app_id), array_agg(locked.visitor) INTO apps, names
+      FROM (SELECT visitor.app_id, visitor.visitor FROM sessionize.visitors AS visitor
+             WHERE (visitor.app_id, visitor.visitor) IN (SELECT gone.app_id, gone.visitor FROM gone)
+               FOR UPDATE SKIP LOCKED) AS locked;
+    DELETE FROM sessionize.visitors AS visitor
+     USING unnest(apps, names) AS locked (app_id, visitor)
+     WHERE visitor.app_id = locked.app_id AND visitor.visitor = locked.visitor
+       AND NOT EXISTS (SELECT FROM sessionize.sessions AS left_over
+                        WHERE left_over.app_id = visitor.app_id AND left_over.visitor = visitor.visitor);
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION sessionize.forget() IS
+    'trigger of sessionize.sessions: forgets merges, changes and visitors that nothing is left of';
+
+CREATE TRIGGER cascade AFTER DELETE ON sessionize.sessions
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION sessionize.cascade();
+CREATE TRIGGER forget AFTER DELETE ON sessionize.sessions
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION sessionize.forget();
+
+CREATE FUNCTION sessionize.refuse_truncate() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'sessions cannot be truncated'
+        USING ERRCODE = '55000', DETAIL = 'What belongs to them would be left without a session.',
+              HINT = 'Use DELETE, or purge_inactive_sessions().';
+END $$;
+COMMENT ON FUNCTION sessionize.refuse_truncate() IS 'trigger of sessionize.sessions: TRUNCATE would cascade to nothing';
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON sessionize.sessions
+    FOR EACH STATEMENT EXECUTE FUNCTION sessionize.refuse_truncate();

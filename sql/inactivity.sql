@@ -1,0 +1,165 @@
+-- Sessions of visitors who have not come back: found, counted, summed up, exported.
+
+CREATE FUNCTION sessionize.inactive_since(days integer, at timestamptz) RETURNS timestamptz
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF days IS NULL THEN
+        RAISE EXCEPTION 'days must not be null'
+            USING ERRCODE = '22004', HINT = 'Say for how many days a visitor must have been away, such as 90.';
+    END IF;
+    IF days NOT BETWEEN 1 AND 1000000 THEN
+        RAISE EXCEPTION 'days "%" is out of range', days
+            USING ERRCODE = '22023', HINT = 'Use 1 or more, such as 90.';
+    END IF;
+    RETURN at - make_interval(hours => 24 * days);
+END $$;
+COMMENT ON FUNCTION sessionize.inactive_since(integer, timestamptz) IS
+    'the latest instant of a last event that makes a visitor inactive for that many days of 24 hours';
+
+CREATE FUNCTION sessionize.inactive_condition(since timestamptz, at timestamptz, anonymous boolean) RETURNS text
+    LANGUAGE sql STABLE SET datestyle = 'ISO' -- instants as text that reads the same everywhere
+BEGIN ATOMIC
+    SELECT format('session.last_event_day <= %1$L AND session.last_event_at <= %2$L AND session.expires_at <= %3$L%4$s AND NOT EXISTS ('
+                      'SELECT FROM sessionize.sessions AS later'
+                      ' WHERE later.app_id = session.app_id AND later.visitor = session.visitor'
+                      ' AND later.last_event_day >= %1$L AND later.last_event_at > %2$L)',
+                  (since AT TIME ZONE 'UTC')::date, since, at,
+                  CASE WHEN anonymous THEN ' AND session.customer IS NULL'
+                       WHEN NOT anonymous THEN ' AND session.customer IS NOT NULL' END);
+END;
+COMMENT ON FUNCTION sessionize.inactive_condition(timestamptz, timestamptz, boolean) IS
+    'the one place that says which sessions are inactive, as an SQL condition on sessionize.sessions AS session: expired, and nothing later of the visitor in the application. An index on days narrows it down';
+
+CREATE FUNCTION sessionize.inactive_ids(app_id integer, condition text, candidates bigint[]) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ids bigint[];
+BEGIN
+    EXECUTE format('SELECT array_agg(session.session_id) FROM sessionize.sessions AS session %s WHERE %s AND %s',
+                   CASE WHEN candidates IS NOT NULL THEN 'JOIN unnest($1) AS candidate (session_id) USING (session_id)' END,
+                   coalesce('session.app_id = ' || app_id, 'true'), condition)
+       INTO ids USING candidates;
+    RETURN coalesce(ids, '{}');
+END $$;
+COMMENT ON FUNCTION sessionize.inactive_ids(integer, text, bigint[]) IS
+    'the sessions that meet a condition on sessionize.sessions AS session, among all or among candidates';
+
+CREATE FUNCTION sessionize.inactive_query(days integer, app text, anonymous boolean, search text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+    SELECT jsonb_build_array('inactive', days, app, anonymous, btrim(search))::text;
+END;
+COMMENT ON FUNCTION sessionize.inactive_query(integer, text, boolean, text) IS 'what a cursor of inactive_sessions() is bound to';
+
+CREATE FUNCTION inactive_sessions(
+    days integer,
+    app text DEFAULT NULL,
+    anonymous boolean DEFAULT NULL,
+    search text DEFAULT NULL,
+    page_size integer DEFAULT 50,
+    after text DEFAULT NULL
+) RETURNS TABLE (
+    session_id bigint, token text, short_token text, icon text, visitor text, customer text, ip inet, country text,
+    flag text, cart_items integer, cart_value numeric, currency text, cart text, status text, status_color text,
+    risk text, started_at timestamptz, started text, last_event_at timestamptz, inactive_days integer,
+    event_count bigint, cursor text
+)
+    LANGUAGE plpgsql STABLE ROWS 50 SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO'
+AS $$
+#variable_conflict use_column
+DECLARE
+    since constant timestamptz := sessionize.inactive_since($1, now());
+    wanted_app constant integer := sessionize.app_id($2);
+    wanted_size constant integer := sessionize.check_page_size($5);
+    query constant text := sessionize.inactive_query($1, $2, $3, $4);
+    place record;
+    walks text;
+    ids bigint[];
+BEGIN
+    SELECT known.started_at, known.session_id INTO place FROM sessionize.read_cursor(query, $6) AS known;
+    IF $6 IS NOT NULL AND place.session_id IS NULL THEN
+        RAISE EXCEPTION 'cursor "%" does not belong to this list', left($6, 100)
+            USING ERRCODE = '22023',
+                  DETAIL = 'It was made up, or given by a list with other days or filters.',
+                  HINT = 'Pass the cursor of the last row of the same list, or none for the first page.';
+    END IF;
+    -- One walk down the index in order of start for each application and meaning of the search; the newest of all win.
+    SELECT string_agg(format('(SELECT session.session_id, session.started_at FROM sessionize.sessions AS session '
+                             'WHERE session.app_id = %s AND session.started_at <= %L AND (%s) AND %s AND %s '
+                             'ORDER BY session.started_at DESC, session.session_id DESC LIMIT %s)',
+                             known.app_id, since, condition,
+                             CASE WHEN place.session_id IS NULL THEN 'true'
+                                  ELSE format('(session.started_at, session.session_id) < (%L, %s)', place.started_at, place.session_id) END,
+                             sessionize.inactive_condition(since, now(), $3), wanted_size), ' UNION ALL ')
+      INTO walks
+      FROM sessionize.apps AS known, unnest(sessionize.search_conditions($4)) AS condition
+     WHERE wanted_app IS NULL OR known.app_id = wanted_app;
+    EXECUTE format('SELECT array_agg(found.session_id ORDER BY found.started_at DESC, found.session_id DESC) FROM (%s) AS found',
+                   coalesce(walks, 'SELECT NULL::bigint, NULL::timestamptz LIMIT 0')) INTO ids;
+    RETURN QUERY
+        SELECT session.session_id, session.token, sessionize.short_token(session.token),
+               sessionize.session_icon(session.cart_items, session.customer),
+               session.visitor, session.customer, session.ip, session.country, sessionize.flag(session.country),
+               session.cart_items, session.cart_value, session.currency,
+               sessionize.cart_text(session.cart_items, session.cart_value::text, session.currency),
+               state.status, sessionize.status_color(state.status), session.risk,
+               session.started_at, sessionize.time_ago(session.started_at, now()), session.last_event_at,
+               floor(extract(epoch FROM now() - latest.last_event_at) / 86400)::integer,
+               session.event_count, sessionize.write_cursor(query, session.started_at, session.session_id)
+          FROM unnest(ids[:wanted_size]) WITH ORDINALITY AS found (session_id, position)
+          JOIN sessionize.sessions AS session ON session.session_id = found.session_id
+          JOIN sessionize.apps AS app ON app.app_id = session.app_id,
+               LATERAL (SELECT max(any_session.last_event_at) AS last_event_at FROM sessionize.sessions AS any_session
+                         WHERE any_session.app_id = session.app_id AND any_session.visitor = session.visitor) AS latest,
+               LATERAL sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at,
+                                                 session.expires_at, now(), sessionize.is_inclusive(app)) AS state (status)
+         ORDER BY found.position;
+END $$;
+COMMENT ON FUNCTION inactive_sessions(integer, text, boolean, text, integer, text) IS
+    'a page of the sessions that are inactive for that many days, newest first: expired, and the visitor has not come back to the application since. anonymous: true for those without customer, false for those with; inactive_days: how long the visitor has been away; after: the cursor of the last row seen';
+
+CREATE FUNCTION count_inactive_sessions(
+    days integer,
+    app text DEFAULT NULL,
+    anonymous boolean DEFAULT NULL,
+    search text DEFAULT NULL
+) RETURNS bigint
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wanted_app constant integer := sessionize.app_id($2);
+    counted bigint;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM sessionize.sessions AS session WHERE %s AND (%s) AND %s',
+                   coalesce('session.app_id = ' || wanted_app, 'true'),
+                   array_to_string(sessionize.search_conditions($4), ' OR '),
+                   sessionize.inactive_condition(sessionize.inactive_since($1, now()), now(), $3)) INTO counted;
+    RETURN counted;
+END $$;
+COMMENT ON FUNCTION count_inactive_sessions(integer, text, boolean, text) IS
+    'how many sessions inactive_sessions() would show on all pages with the same filters';
+
+CREATE FUNCTION inactive_session_summary(app text DEFAULT NULL)
+    RETURNS TABLE (days integer, sessions bigint, anonymous_sessions bigint, visitors bigint, events bigint)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    WITH by_visitor AS (
+        SELECT session.app_id, session.visitor, max(session.last_event_at) AS last_event_at,
+               count(*) FILTER (WHERE session.expires_at <= now()) AS sessions,
+               count(*) FILTER (WHERE session.expires_at <= now() AND session.customer IS NULL) AS anonymous_sessions,
+               sum(session.event_count + session.passive_count) FILTER (WHERE session.expires_at <= now()) AS events
+          FROM sessionize.sessions AS session, (SELECT sessionize.app_id(inactive_session_summary.app) AS app_id) AS wanted
+         WHERE wanted.app_id IS NULL OR session.app_id = wanted.app_id
+         GROUP BY session.app_id, session.visitor
+    )
+    SELECT period.days, coalesce(sum(by_visitor.sessions), 0)::bigint, coalesce(sum(by_visitor.anonymous_sessions), 0)::bigint,
+           count(*) FILTER (WHERE by_visitor.sessions > 0), coalesce(sum(by_visitor.events), 0)::bigint
+      FROM unnest('{30, 60, 90, 180, 365}'::integer[]) AS period (days)
+      LEFT JOIN by_visitor ON by_visitor.last_event_at <= sessionize.inactive_since(period.days, now())
+     GROUP BY period.days
+     ORDER BY period.days;
+END;
+COMMENT ON FUNCTION inactive_session_summary(text) IS
+    'what is inactive for 30, 60, 90, 180 and 365 days: sessions, those without customer, visitors, and events in these sessions';

@@ -1,0 +1,244 @@
+-- Sessions go: how that is done without losing any of a visitor who is just coming back, and what is left in writing.
+
+CREATE TABLE sessionize.purges (
+    purge_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind text NOT NULL,
+    app_id integer,
+    filter jsonb NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at timestamptz,
+    run_by name NOT NULL DEFAULT current_user,
+    sessions bigint NOT NULL DEFAULT 0,
+    visitors bigint NOT NULL DEFAULT 0,
+    events bigint NOT NULL DEFAULT 0,
+    dependents jsonb NOT NULL DEFAULT '{}',
+    kept bigint NOT NULL DEFAULT 0,
+    outcome text NOT NULL DEFAULT 'running',
+    detail text
+);
+COMMENT ON TABLE sessionize.purges IS
+    'every purge, sweep and erasure: who, when, what was asked for, what went, how many sessions had to stay (kept). outcome: done, stopped (max_runtime), failed, interrupted (killed; the next sweep says so), or running';
+SELECT pg_catalog.pg_extension_config_dump('sessionize.purges', '');
+SELECT pg_catalog.pg_extension_config_dump('sessionize.purges_purge_id_seq', '');
+
+CREATE FUNCTION sessionize.lock_sessions(candidates bigint[]) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    -- First the visitors, whose lock every new session needs, then all of their sessions, both in the order that
+    -- everybody follows. From here on nothing can come that would make a visitor active.
+    PERFORM FROM sessionize.visitors AS visitor
+      WHERE (visitor.app_id, visitor.visitor) IN (
+            SELECT session.app_id, session.visitor
+              FROM sessionize.sessions AS session JOIN unnest(candidates) AS candidate (session_id) USING (session_id))
+      ORDER BY visitor.app_id, visitor.visitor
+        FOR UPDATE;
+    PERFORM FROM sessionize.sessions AS session
+      WHERE (session.app_id, session.visitor) IN (
+            SELECT session.app_id, session.visitor
+              FROM sessionize.sessions AS session JOIN unnest(candidates) AS candidate (session_id) USING (session_id))
+      ORDER BY session.session_id
+        FOR UPDATE;
+END $$;
+COMMENT ON FUNCTION sessionize.lock_sessions(bigint[]) IS
+    'locks the visitors of these sessions, and all sessions of these visitors, until the transaction ends';
+
+CREATE FUNCTION sessionize.held_sessions(ids bigint[]) RETURNS TABLE (session_id bigint, relation regclass)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT named.session, holding.relation
+      FROM sessionize.holding_tables AS holding,
+           LATERAL sessionize.attached_rows(holding.relation, holding.session_id, ids, false) AS named;
+END;
+COMMENT ON FUNCTION sessionize.held_sessions(bigint[]) IS
+    'those of the sessions that rows name by a foreign key that forbids deleting them, and the tables of these rows';
+
+CREATE FUNCTION sessionize.sum_counts(one jsonb, other jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+    SELECT coalesce(jsonb_object_agg(summed.key, summed.total), '{}')
+      FROM (SELECT entry.key, sum(entry.value::bigint) AS total
+              FROM (SELECT * FROM jsonb_each_text(one) UNION ALL SELECT * FROM jsonb_each_text(other)) AS entry
+             GROUP BY entry.key) AS summed;
+END;
+COMMENT ON FUNCTION sessionize.sum_counts(jsonb, jsonb) IS 'the sums of two objects of numbers';
+
+CREATE FUNCTION sessionize.delete_sessions(ids bigint[], OUT sessions bigint, OUT cascaded jsonb, OUT kept bigint[], OUT detail text)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    half constant integer := cardinality(ids) / 2;
+    lower record;
+    upper record;
+BEGIN
+    kept := '{}';
+    BEGIN
+        PERFORM sessionize.take_cascaded();
+        DELETE FROM sessionize.sessions AS session
+         USING unnest(ids) AS going (session_id) WHERE session.session_id = going.session_id;
+        GET DIAGNOSTICS sessions = ROW_COUNT;
+        SELECT coalesce(jsonb_object_agg(taken.relation, taken.row_count), '{}') INTO cascaded
+          FROM sessionize.take_cascaded() AS taken;
+        RETURN;
+    EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
+        GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT;
+    END;
+    -- Something that hangs on one of them must not go. Halving finds which, and lets the others go.
+    IF half = 0 THEN
+        SELECT 0, '{}', ids INTO sessions, cascaded, kept;
+    ELSE
+        lower := sessionize.delete_sessions(ids[:half]);
+        upper := sessionize.delete_sessions(ids[half + 1:]);
+        sessions := lower.sessions + upper.sessions;
+        cascaded := sessionize.sum_counts(lower.cascaded, upper.cascaded);
+        kept := lower.kept || upper.kept;
+        detail := coalesce(lower.detail, upper.detail);
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.delete_sessions(bigint[]) IS
+    'deletes sessions and what belongs to them, except where a foreign key further down forbids it: how many went, rows that went with them by table, which were kept, and an example of why';
+
+CREATE FUNCTION sessionize.name_counts(counts jsonb, OUT events bigint, OUT dependents jsonb)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT coalesce(sum((counts ->> attached.relation::oid::text)::bigint) FILTER (WHERE attached.events), 0)::bigint,
+           coalesce(jsonb_object_agg(attached.relation::text, coalesce((counts ->> attached.relation::oid::text)::bigint, 0))
+                    FILTER (WHERE NOT attached.events), '{}')
+      FROM sessionize.attached_tables AS attached
+     WHERE attached.on_purge <> 'keep';
+END;
+COMMENT ON FUNCTION sessionize.name_counts(jsonb) IS
+    'numbers of rows by id of table as a purge reports them: events, and the others by name of table';
+
+CREATE FUNCTION sessionize.remove_sessions(
+    ids bigint[], dry_run boolean,
+    OUT sessions bigint, OUT visitors bigint, OUT events bigint, OUT dependents jsonb, OUT kept bigint, OUT detail text
+)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    wanted constant bigint := cardinality(ids);
+    deleted record;
+    cascaded jsonb;
+    stay bigint[] := '{}';
+    apps integer[];
+    names text[];
+BEGIN
+    IF EXISTS (SELECT FROM sessionize.holding_tables) THEN
+        SELECT array_agg(held.session_id) AS ids, format('%s still named by %s', count(DISTINCT held.session_id), string_agg(DISTINCT held.relation::text, ', ')) AS reason
+          INTO deleted FROM sessionize.held_sessions(ids) AS held HAVING count(*) > 0;
+        IF FOUND THEN
+            ids := ARRAY(SELECT unnest(ids) EXCEPT SELECT unnest(deleted.ids));
+            detail := deleted.reason;
+        END IF;
+    END IF;
+    SELECT array_agg(session.session_id), array_agg(session.app_id), array_agg(session.visitor) INTO ids, apps, names
+      FROM sessionize.sessions AS session JOIN unnest(ids) AS going (session_id) USING (session_id);
+    ids := coalesce(ids, '{}');
+    IF dry_run THEN
+        sessions := cardinality(ids);
+        SELECT jsonb_object_agg(attached.relation::oid, (SELECT coalesce(sum(belonging.row_count), 0)
+                                                           FROM sessionize.attached_rows(attached.relation, attached.session_id, ids, false) AS belonging))
+          INTO cascaded FROM sessionize.attached_tables AS attached WHERE attached.on_purge <> 'keep';
+    ELSE
+        deleted := sessionize.delete_sessions(ids);
+        sessions := deleted.sessions;
+        cascaded := deleted.cascaded;
+        stay := deleted.kept;
+        detail := concat_ws('; ', detail, deleted.detail);
+    END IF;
+    SELECT count(*) INTO visitors
+      FROM (SELECT DISTINCT gone.app_id, gone.visitor FROM unnest(ids, apps, names) AS gone (session_id, app_id, visitor)
+             WHERE gone.session_id <> ALL (stay)) AS owner;
+    SELECT named.events, named.dependents INTO events, dependents FROM sessionize.name_counts(coalesce(cascaded, '{}')) AS named;
+    kept := wanted - sessions;
+    detail := nullif(detail, '');
+END $$;
+COMMENT ON FUNCTION sessionize.remove_sessions(bigint[], boolean) IS
+    'deletes locked sessions with all that belongs to them, or with dry_run counts what would go; says which foreign keys keep some';
+
+CREATE FUNCTION sessionize.report_kept(kept bigint, detail text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF kept > 0 THEN
+        RAISE WARNING 'sessions that had to stay: %', kept
+            USING DETAIL = detail, HINT = 'Foreign keys forbid deleting them; see sessionize.holding_tables.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.report_kept(bigint, text) IS 'warns of sessions that foreign keys keep';
+
+CREATE FUNCTION purge_inactive_sessions(
+    days integer,
+    app text DEFAULT NULL,
+    anonymous boolean DEFAULT NULL,
+    expected bigint DEFAULT NULL,
+    dry_run boolean DEFAULT false,
+    OUT sessions bigint, OUT visitors bigint, OUT events bigint, OUT dependents jsonb
+)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    begun constant timestamptz := clock_timestamp();
+    condition constant text := sessionize.inactive_condition(sessionize.inactive_since($1, now()), now(), $3);
+    wanted_app constant integer := sessionize.app_id($2);
+    ids bigint[] := sessionize.inactive_ids(wanted_app, condition, NULL);
+    removed record;
+BEGIN
+    IF NOT coalesce($5, false) THEN
+        PERFORM sessionize.lock_sessions(ids);
+        ids := sessionize.inactive_ids(wanted_app, condition, ids);
+    END IF;
+    -- What stays in any case may have been left out of the count: a dry run does that.
+    IF $4 <> cardinality(ids) AND $4 <> cardinality(ids) - (SELECT count(DISTINCT held.session_id) FROM sessionize.held_sessions(ids) AS held) THEN
+        RAISE EXCEPTION 'expected % inactive sessions, found %', $4, cardinality(ids)
+            USING ERRCODE = '55000', DETAIL = 'Nothing was deleted.',
+                  HINT = 'Look at the list again: count_inactive_sessions() with the same filters gives the number to expect.';
+    END IF;
+    removed := sessionize.remove_sessions(ids, coalesce($5, false));
+    PERFORM sessionize.report_kept(removed.kept, removed.detail);
+    SELECT removed.sessions, removed.visitors, removed.events, removed.dependents INTO sessions, visitors, events, dependents;
+    IF NOT coalesce($5, false) THEN
+        INSERT INTO sessionize.purges (kind, app_id, filter, started_at, finished_at, sessions, visitors, events, dependents, kept, outcome, detail)
+        VALUES ('purge', wanted_app, jsonb_strip_nulls(jsonb_build_object('days', $1, 'app', $2, 'anonymous', $3, 'expected', $4)), begun,
+                clock_timestamp(), removed.sessions, removed.visitors, removed.events, removed.dependents, removed.kept, 'done', removed.detail);
+    END IF;
+END $$;
+COMMENT ON FUNCTION purge_inactive_sessions(integer, text, boolean, bigint, boolean) IS
+    'deletes all sessions that inactive_sessions() shows, with what belongs to them, for good and in one transaction. expected: the number of sessions confirmed; with another one nothing is deleted (55000). dry_run: only says what would go';
+
+CREATE FUNCTION erase_visitor(
+    app text,
+    visitor text,
+    dry_run boolean DEFAULT false,
+    OUT sessions bigint, OUT visitors bigint, OUT events bigint, OUT dependents jsonb
+)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    begun constant timestamptz := clock_timestamp();
+    condition constant text := format('session.visitor = %L', $2);
+    wanted_app constant integer := sessionize.app_id($1);
+    ids bigint[];
+    removed record;
+BEGIN
+    IF $2 IS NULL THEN
+        RAISE EXCEPTION 'visitor must not be null' USING ERRCODE = '22004', HINT = 'Name the visitor to erase.';
+    END IF;
+    ids := sessionize.inactive_ids(wanted_app, condition, NULL);
+    IF NOT coalesce($3, false) THEN
+        PERFORM sessionize.lock_sessions(ids);
+        ids := sessionize.inactive_ids(wanted_app, condition, NULL);
+    END IF;
+    removed := sessionize.remove_sessions(ids, coalesce($3, false));
+    PERFORM sessionize.report_kept(removed.kept, removed.detail);
+    SELECT removed.sessions, removed.visitors, removed.events, removed.dependents INTO sessions, visitors, events, dependents;
+    IF NOT coalesce($3, false) THEN
+        -- Who was erased is not written down; whoever knows the name can find the row by its hash.
+        INSERT INTO sessionize.purges (kind, app_id, filter, started_at, finished_at, sessions, visitors, events, dependents, kept, outcome, detail)
+        VALUES ('erase', wanted_app, jsonb_strip_nulls(jsonb_build_object('app', $1, 'visitor_sha256', encode(sha256(convert_to($2, 'UTF8')), 'hex'))),
+                begun, clock_timestamp(), removed.sessions, removed.visitors, removed.events, removed.dependents, removed.kept, 'done', removed.detail);
+    END IF;
+END $$;
+COMMENT ON FUNCTION erase_visitor(text, text, boolean) IS
+    'deletes all sessions of one visitor, whatever their state, with what belongs to them. dry_run: only says what would go';

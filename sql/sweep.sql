@@ -1,0 +1,235 @@
+-- A purge in batches that commit, for tables that cannot wait.
+
+CREATE TYPE sessionize.sweep_state AS (
+    purge_id bigint, app_id integer, day date, ids bigint[], outcome text, failure text, message text, detail text, hint text
+);
+COMMENT ON TYPE sessionize.sweep_state IS
+    'how far a sweep has come: the day whose sessions are gone through, those of them still to come, and how it ended';
+
+CREATE FUNCTION sessionize.lock_sweep(app_id integer, unlock boolean) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- The extension's own id keeps these locks apart from those of others. They outlive transactions.
+    space constant integer := (SELECT oid::bigint % 2147483647 FROM pg_extension WHERE extname = 'pg_sessionize');
+BEGIN
+    IF unlock THEN
+        RETURN CASE WHEN app_id IS NULL THEN pg_advisory_unlock(space, 0)
+                    ELSE pg_advisory_unlock(space, app_id) AND pg_advisory_unlock_shared(space, 0) END;
+    ELSIF app_id IS NULL THEN
+        RETURN pg_try_advisory_lock(space, 0);
+    ELSIF NOT pg_try_advisory_lock_shared(space, 0) THEN
+        RETURN false;
+    ELSIF NOT pg_try_advisory_lock(space, app_id) THEN
+        PERFORM pg_advisory_unlock_shared(space, 0);
+        RETURN false;
+    END IF;
+    RETURN true;
+END $$;
+COMMENT ON FUNCTION sessionize.lock_sweep(integer, boolean) IS
+    'lets one sweep per application run, or one of all applications; false if another one does';
+
+CREATE FUNCTION sessionize.begin_sweep(
+    days integer, app text, anonymous boolean, batch_size integer, max_runtime interval, pause interval
+) RETURNS sessionize.sweep_state
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
+AS $$
+#variable_conflict use_column
+DECLARE
+    state sessionize.sweep_state;
+    wanted_app constant integer := sessionize.app_id($2);
+    condition constant text := sessionize.inactive_condition(sessionize.inactive_since($1, now()), now(), $3);
+    total bigint;
+BEGIN
+    IF $4 IS NULL THEN
+        RAISE EXCEPTION 'batch size must not be null' USING ERRCODE = '22004', HINT = 'Leave it out for 5000 sessions.';
+    ELSIF $4 NOT BETWEEN 1 AND 1000000 THEN
+        RAISE EXCEPTION 'batch size "%" is out of range', $4
+            USING ERRCODE = '22023', HINT = 'Use 1 to 1000000 sessions, such as 5000.';
+    ELSIF $5 < '0' OR $6 NOT BETWEEN '0' AND '1 day' THEN
+        RAISE EXCEPTION '% is out of range', CASE WHEN $5 < '0' THEN format('max_runtime "%s"', $5) ELSE format('pause "%s"', $6) END
+            USING ERRCODE = '22023', HINT = 'Neither is negative, and a pause has at most a day.';
+    ELSIF NOT sessionize.lock_sweep(wanted_app, false) THEN
+        RAISE NOTICE 'another sweep is running'
+            USING DETAIL = 'This one ends without having done anything.', HINT = 'See sessionize.progress.';
+        state.outcome := 'refused';
+        RETURN state;
+    END IF;
+    -- Nobody else holds the lock, so whoever is still said to be running was killed.
+    UPDATE sessionize.purges AS known
+       SET outcome = 'interrupted', detail = 'It ended without saying so. What it had committed is gone, the rest was left as it was.'
+     WHERE known.kind = 'sweep' AND known.outcome = 'running'
+       AND (wanted_app IS NULL OR known.app_id IS NULL OR known.app_id = wanted_app);
+    INSERT INTO sessionize.purges AS begun (kind, app_id, filter, started_at)
+    VALUES ('sweep', wanted_app,
+            jsonb_strip_nulls(jsonb_build_object('days', $1, 'app', $2, 'anonymous', $3, 'batch_size', $4, 'max_runtime', $5, 'pause', $6)), now())
+    RETURNING begun.purge_id INTO state.purge_id;
+    EXECUTE format('SELECT count(*) FROM sessionize.sessions AS session WHERE %s AND %s',
+                   coalesce('session.app_id = ' || wanted_app, 'true'), condition) INTO total;
+    INSERT INTO sessionize.progress AS known (process, subject, total)
+    VALUES ('sweep', coalesce($2, '(all applications)'), total)
+        ON CONFLICT (process, subject) DO UPDATE
+       SET started_at = now(), updated_at = now(), done = 0, total = excluded.total, state = 'running', position = NULL;
+    RETURN state;
+END $$;
+COMMENT ON FUNCTION sessionize.begin_sweep(integer, text, boolean, integer, interval, interval) IS
+    'checks the arguments of a sweep, takes its lock and writes down that it runs';
+
+CREATE FUNCTION sessionize.next_day(state sessionize.sweep_state, purge sessionize.purges, since timestamptz, condition text)
+    RETURNS sessionize.sweep_state
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    last_day constant date := (since AT TIME ZONE 'UTC')::date;
+BEGIN
+    -- Oldest first: the latest session of a visitor goes last, so the rest of a sweep decides as its beginning did.
+    WHILE coalesce(cardinality(state.ids), 0) = 0 AND state.outcome IS NULL LOOP
+        state.day := (SELECT min(session.last_event_day) FROM sessionize.sessions AS session
+                       WHERE session.app_id = state.app_id AND session.last_event_day > coalesce(state.day, '-infinity')
+                         AND session.last_event_day <= last_day);
+        IF state.day IS NULL THEN
+            state.app_id := (SELECT min(app.app_id) FROM sessionize.apps AS app
+                              WHERE (purge.app_id IS NULL OR app.app_id = purge.app_id) AND app.app_id > coalesce(state.app_id, 0));
+            state.outcome := CASE WHEN state.app_id IS NULL THEN 'done' END;
+        ELSE
+            state.ids := sessionize.inactive_ids(state.app_id, format('session.last_event_day = %L AND %s', state.day, condition), NULL);
+        END IF;
+    END LOOP;
+    RETURN state;
+END $$;
+COMMENT ON FUNCTION sessionize.next_day(sessionize.sweep_state, sessionize.purges, timestamptz, text) IS
+    'moves a sweep on to the next day on which inactive sessions ended';
+
+CREATE FUNCTION sessionize.sweep_batch(state sessionize.sweep_state) RETURNS sessionize.sweep_state
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    purge sessionize.purges;
+    since timestamptz;
+    condition text;
+    size integer;
+    batch bigint[];
+    apps integer[];
+    names text[];
+    finished bigint;
+    removed record;
+BEGIN
+    SELECT * INTO purge FROM sessionize.purges AS known WHERE known.purge_id = state.purge_id;
+    size := purge.filter ->> 'batch_size';
+    since := sessionize.inactive_since((purge.filter ->> 'days')::integer, purge.started_at);
+    condition := sessionize.inactive_condition(since, purge.started_at, (purge.filter ->> 'anonymous')::boolean);
+    state := sessionize.next_day(state, purge, since, condition);
+    batch := state.ids[:size];
+    state.ids := state.ids[size + 1:];
+
+    PERFORM sessionize.lock_sessions(batch);
+    batch := sessionize.inactive_ids(NULL, condition, batch);
+    SELECT array_agg(owner.app_id), array_agg(owner.visitor) INTO apps, names
+      FROM (SELECT DISTINCT session.app_id, session.visitor
+              FROM sessionize.sessions AS session JOIN unnest(batch) AS going (session_id) USING (session_id)) AS owner;
+    removed := sessionize.remove_sessions(batch, false);
+    -- Those of whom nothing inactive is left now: none is counted twice.
+    EXECUTE format('SELECT count(*) FROM unnest($1, $2) AS owner (app_id, visitor) WHERE NOT EXISTS ('
+                   'SELECT FROM sessionize.sessions AS session '
+                   'WHERE session.app_id = owner.app_id AND session.visitor = owner.visitor AND %s)', condition)
+       INTO finished USING apps, names;
+    UPDATE sessionize.purges AS known
+       SET sessions = known.sessions + removed.sessions, visitors = known.visitors + finished,
+           events = known.events + removed.events, dependents = sessionize.sum_counts(known.dependents, removed.dependents),
+           kept = known.kept + removed.kept, detail = coalesce(removed.detail, known.detail)
+     WHERE known.purge_id = purge.purge_id;
+    UPDATE sessionize.progress AS known
+       SET done = known.done + removed.sessions, updated_at = clock_timestamp(), position = state.day::text
+     WHERE known.process = 'sweep' AND known.subject = coalesce(purge.filter ->> 'app', '(all applications)');
+    IF state.outcome IS NULL AND clock_timestamp() >= purge.started_at + (purge.filter ->> 'max_runtime')::interval THEN
+        state.outcome := 'stopped';
+    END IF;
+    RETURN state;
+EXCEPTION WHEN query_canceled OR OTHERS THEN
+    -- So that it can be written down before it is raised again.
+    GET STACKED DIAGNOSTICS state.failure = RETURNED_SQLSTATE, state.message = MESSAGE_TEXT,
+                            state.detail = PG_EXCEPTION_DETAIL, state.hint = PG_EXCEPTION_HINT;
+    state.outcome := 'failed';
+    RETURN state;
+END $$;
+COMMENT ON FUNCTION sessionize.sweep_batch(sessionize.sweep_state) IS
+    'deletes the next batch of a sweep and writes down what went';
+
+CREATE FUNCTION sessionize.rest_sweep(state sessionize.sweep_state) RETURNS sessionize.sweep_state
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF state.outcome IS NULL THEN
+        PERFORM pg_sleep_for((known.filter ->> 'pause')::interval) FROM sessionize.purges AS known WHERE known.purge_id = state.purge_id;
+    END IF;
+    RETURN state;
+EXCEPTION WHEN query_canceled THEN
+    GET STACKED DIAGNOSTICS state.failure = RETURNED_SQLSTATE, state.message = MESSAGE_TEXT;
+    state.outcome := 'failed';
+    RETURN state;
+END $$;
+COMMENT ON FUNCTION sessionize.rest_sweep(sessionize.sweep_state) IS 'lets others work for as long as the sweep was told to';
+
+CREATE FUNCTION sessionize.end_sweep(state sessionize.sweep_state) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    purge sessionize.purges;
+BEGIN
+    UPDATE sessionize.purges AS known
+       SET outcome = state.outcome, finished_at = clock_timestamp(), detail = nullif(concat_ws('; ', known.detail, state.message), '')
+     WHERE known.purge_id = state.purge_id
+    RETURNING * INTO purge;
+    IF FOUND THEN
+        UPDATE sessionize.progress AS known
+           SET state = purge.outcome, updated_at = clock_timestamp()
+         WHERE known.process = 'sweep' AND known.subject = coalesce(purge.filter ->> 'app', '(all applications)');
+        PERFORM sessionize.lock_sweep(purge.app_id, true);
+        PERFORM sessionize.report_kept(purge.kept, purge.detail);
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.end_sweep(sessionize.sweep_state) IS 'writes down how a sweep ended, and gives its lock back';
+
+CREATE FUNCTION sessionize.raise_failure(state sessionize.sweep_state) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF state.failure IS NULL THEN
+        RETURN;
+    ELSIF concat(state.detail, state.hint) = '' THEN
+        RAISE EXCEPTION USING ERRCODE = state.failure, MESSAGE = state.message;
+    END IF;
+    RAISE EXCEPTION USING ERRCODE = state.failure, MESSAGE = state.message, DETAIL = coalesce(state.detail, ''), HINT = coalesce(state.hint, '');
+END $$;
+COMMENT ON FUNCTION sessionize.raise_failure(sessionize.sweep_state) IS 'raises the error that ended a sweep, once it is written down';
+
+-- Commits, so it can have no search path of its own: it names nothing that another schema could hold.
+CREATE PROCEDURE sweep_inactive_sessions(
+    days integer,
+    app text DEFAULT NULL,
+    anonymous boolean DEFAULT NULL,
+    batch_size integer DEFAULT 5000,
+    max_runtime interval DEFAULT NULL,
+    pause interval DEFAULT NULL
+)
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    state sessionize.sweep_state;
+BEGIN
+    COMMIT; -- inside a transaction it fails here, before anything was done
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    state := sessionize.begin_sweep(days, app, anonymous, batch_size, max_runtime, pause);
+    WHILE state.outcome IS NULL LOOP
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+        state := sessionize.sweep_batch(state);
+        COMMIT;
+        state := sessionize.rest_sweep(state);
+    END LOOP;
+    PERFORM sessionize.end_sweep(state);
+    COMMIT;
+    PERFORM sessionize.raise_failure(state);
+END $$;
+COMMENT ON PROCEDURE sweep_inactive_sessions(integer, text, boolean, integer, interval, interval) IS
+    'deletes what purge_inactive_sessions() would, in batches that commit. One at a time; stops after max_runtime; rests for pause between batches. After a kill the next one goes on. See sessionize.progress and sessionize.purges';

@@ -1,0 +1,68 @@
+//! Sessions go, and what belongs to them in users' tables goes with them or is detached.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use pgrx::pg_sys::{Datum, Oid};
+
+use crate::pg::call::Call;
+use crate::pg::owner::AsOwner;
+use crate::pg::rows::{Value, give_rows};
+use crate::pg::spi::Connection;
+use crate::pg::table::{UserTable, quoted};
+use crate::pg::transition::DeletedRows;
+use crate::pg_function;
+
+const REGISTERED: &str = "
+    SELECT relation::pg_catalog.oid, session_id::pg_catalog.text, on_purge OPERATOR(pg_catalog.=) 'detach'
+      FROM sessionize.attached_tables
+     WHERE on_purge OPERATOR(pg_catalog.<>) 'keep'
+     ORDER BY relation";
+
+thread_local! {
+    /// How many rows of each table went or were detached since somebody took the numbers.
+    static CASCADED: RefCell<BTreeMap<u32, i64>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// The trigger of sessionize.sessions: one statement per table, with the rights of the table's owner.
+fn cascade(call: &mut Call) -> Datum {
+    let deleted = DeletedRows::of(call);
+    if deleted.count > 0 {
+        let connection = Connection::open();
+        deleted.show_to(&connection);
+        for row in connection.run_once(REGISTERED, &[], &[]).iter() {
+            let (Some(oid), Some(column), Some(detach)) = (row.oid(1), row.text(2), row.boolean(3)) else { continue };
+            // Tables that were dropped hold nothing.
+            let Some(table) = UserTable::to_change(oid) else { continue };
+            let (name, column) = (&table.name, quoted(&column));
+            let theirs = format!("attached.{column} OPERATOR(pg_catalog.=) gone.session_id");
+            let statement = if detach {
+                format!("UPDATE {name} AS attached SET {column} = NULL FROM gone WHERE {theirs}")
+            } else {
+                format!("DELETE FROM {name} AS attached USING gone WHERE {theirs}")
+            };
+            let affected = {
+                let _owner = AsOwner::of_users_table(oid);
+                connection.run_once(&statement, &[], &[]).count()
+            };
+            CASCADED.with_borrow_mut(|counts| *counts.entry(oid.to_u32()).or_default() += affected as i64);
+        }
+    }
+    Datum::null() // what a trigger for statements returns
+}
+
+/// What went since this was last asked in this connection. Whoever wants the numbers of one DELETE asks before and
+/// after it, which also forgets what was counted and then rolled back.
+fn take_cascaded(call: &mut Call) -> Datum {
+    let counts = CASCADED.take();
+    give_rows(call, counts.into_iter().map(|(oid, count)| [Value::Any(Some(Oid::from_u32(oid).into())), Value::Bigint(count)]))
+}
+
+pg_function!(
+    /// `sessionize.cascade()`
+    sessionize_cascade, pg_finfo_sessionize_cascade, cascade
+);
+pg_function!(
+    /// `sessionize.take_cascaded()`
+    sessionize_take_cascaded, pg_finfo_sessionize_take_cascaded, take_cascaded
+);

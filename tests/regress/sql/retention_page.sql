@@ -1,0 +1,64 @@
+-- What the page "Inactive Sessions" says, sentence by sentence.
+\getenv source PG_ABS_SRCDIR
+\set shop :source /retention_shop.psql
+\i :shop
+
+-- "Use the filter dropdown to select how long a session must be idle": 30, 60, 90, 180, 365 days.
+SELECT * FROM inactive_session_summary('shop');
+
+-- "The page shows a filtered list of sessions that have been idle for a specified period."
+SELECT visitor, customer, status, inactive_days, event_count FROM inactive_sessions(30, 'shop');
+SELECT visitor FROM inactive_sessions(180, 'shop');
+
+-- "The session count is shown at the top so you know how many records match."
+SELECT days, count_inactive_sessions(days, 'shop') FROM unnest('{30,60,90,180,365}'::integer[]) AS days;
+
+-- "Inactivity: the customer has not returned to the app since the session ended": fay has, so the old session is not listed.
+SELECT count(*) FROM inactive_sessions(90, search => 'fay 5');
+
+-- "Active sessions are never included in the inactive filter." Neither are sessions of the same visitor that expired.
+SELECT count(*) FROM inactive_sessions(1) WHERE status = 'active' OR visitor = 'gus 0';
+
+-- "Anonymous sessions with no linked customer are typically the safest to clean up first."
+SELECT visitor FROM inactive_sessions(90, anonymous => true);
+SELECT visitor FROM inactive_sessions(90, anonymous => false);
+
+-- A page at a time, without gap or repetition.
+SELECT visitor, cursor AS seen FROM inactive_sessions(30, 'shop', page_size => 4) ORDER BY started_at LIMIT 1 \gset
+SELECT visitor FROM inactive_sessions(30, 'shop', page_size => 4, after => :'seen');
+
+-- "Export any data you need before deleting."
+SELECT document -> 'session' ->> 'visitor' AS visitor, jsonb_array_length(document #> '{events, shop.events}') AS events,
+       document -> 'dependents' ? 'shop.wishlist_interactions' AS with_interactions, document -> 'dependents' ? 'shop.reviews' AS with_reviews
+  FROM export_inactive_sessions(180, 'shop') AS document ORDER BY document #> '{session, session_id}';
+
+-- "Review the count of matching sessions", "Confirm the action in the prompt."
+SELECT * FROM purge_inactive_sessions(365, 'shop', dry_run => true);
+SELECT * FROM remaining;
+SELECT * FROM purge_inactive_sessions(365, 'shop', expected => 3);
+SELECT * FROM remaining;
+
+-- "Start with the longest inactivity period (365 days) and work your way down."
+-- "The session record and all associated activity data. Analytics events tied to the session. Wishlist interactions from
+-- the session (the wishlist items themselves are not affected)." "Customer profiles are not deleted." "Order data is never affected."
+SELECT * FROM purge_inactive_sessions(365, 'shop', expected => 2);
+SELECT * FROM remaining;
+SELECT * FROM purge_inactive_sessions(90, 'shop', anonymous => true);
+SELECT * FROM remaining;
+
+-- "Deletes all matching sessions, not just the visible page."
+INSERT INTO events (visitor, at, received)
+SELECT 'one of many ' || v, moment, moment FROM generate_series(1, 120) AS v, (SELECT now() - interval '99 days') AS instant (moment);
+SELECT count(*) AS on_the_page FROM inactive_sessions(90, 'shop');
+SELECT sessions FROM purge_inactive_sessions(90, 'shop');
+SELECT count_inactive_sessions(90, 'shop');
+SELECT visitor FROM sessionize.sessions ORDER BY visitor, started_at;
+
+-- "The operation cannot be undone": nothing points to what is gone, and every purge is written down.
+SELECT count(*) FROM events WHERE session_id IS NOT NULL AND session_id NOT IN (SELECT session_id FROM sessionize.sessions);
+SELECT count(*) FROM reviews WHERE session_id IS NOT NULL AND session_id NOT IN (SELECT session_id FROM sessionize.sessions);
+SELECT kind, filter, run_by = current_user AS by_me, finished_at >= started_at AS took_time, sessions, visitors, events, dependents, outcome
+  FROM sessionize.purges ORDER BY purge_id;
+
+\set shop :source /retention_shop_end.psql
+\i :shop

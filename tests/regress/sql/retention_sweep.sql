@@ -1,0 +1,83 @@
+-- The same in batches that commit, with what a database administrator needs to leave it alone.
+\getenv source PG_ABS_SRCDIR
+\set shop :source /retention_shop.psql
+\i :shop
+
+CALL sweep_inactive_sessions(30, 'shop', batch_size => 2, pause => '1 millisecond');
+SELECT * FROM remaining;
+SELECT kind, filter, sessions, visitors, events, dependents, kept, outcome, detail FROM sessionize.purges;
+SELECT process, subject, done, total, state FROM sessionize.progress;
+
+-- It stops in time, and the next one goes on.
+INSERT INTO events (visitor, at, received)
+SELECT 'another ' || v, moment, moment FROM generate_series(1, 6) AS v, (SELECT now() - interval '99 days') AS instant (moment);
+CALL sweep_inactive_sessions(90, batch_size => 4, max_runtime => '0');
+SELECT count_inactive_sessions(90);
+CALL sweep_inactive_sessions(90, batch_size => 4, max_runtime => '1 hour');
+SELECT count_inactive_sessions(90);
+SELECT outcome, sessions FROM sessionize.purges ORDER BY purge_id;
+SELECT count(*) AS locks_left FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+
+-- An error ends it, is written down, and is raised as it was.
+INSERT INTO events (visitor, at, received) SELECT 'last', moment, moment FROM (SELECT now() - interval '99 days') AS instant (moment);
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'these events are needed' USING ERRCODE = 'check_violation', HINT = 'Ask the auditor.';
+END $$;
+CREATE TRIGGER refuse BEFORE DELETE ON events FOR EACH ROW EXECUTE FUNCTION refuse();
+\set VERBOSITY sqlstate
+CALL sweep_inactive_sessions(90);
+\set VERBOSITY default
+SELECT outcome, detail, sessions FROM sessionize.purges ORDER BY purge_id DESC LIMIT 1;
+SELECT count_inactive_sessions(90);
+SELECT count(*) AS locks_left FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+DROP TRIGGER refuse ON events;
+
+-- Whatever the isolation level is by default.
+SET default_transaction_isolation = 'serializable';
+CALL sweep_inactive_sessions(90);
+RESET default_transaction_isolation;
+SELECT count_inactive_sessions(90);
+
+-- Bad input.
+\set VERBOSITY terse
+SELECT count_inactive_sessions(NULL);
+SELECT count_inactive_sessions(0);
+SELECT * FROM inactive_sessions(-1);
+SELECT count_inactive_sessions(1000000);
+SELECT count_inactive_sessions(1000001);
+SELECT count_inactive_sessions(90, 'no such shop');
+SELECT * FROM inactive_session_summary('no such shop');
+SELECT * FROM inactive_sessions(90, page_size => 0);
+SELECT * FROM inactive_sessions(90, after => 'made up');
+SELECT * FROM purge_inactive_sessions(NULL);
+SELECT * FROM purge_inactive_sessions(0, dry_run => true);
+SELECT * FROM purge_inactive_sessions(90, expected => -1);
+SELECT * FROM export_inactive_sessions(NULL);
+CALL sweep_inactive_sessions(NULL);
+CALL sweep_inactive_sessions(90, batch_size => 0);
+CALL sweep_inactive_sessions(90, batch_size => NULL);
+CALL sweep_inactive_sessions(90, pause => '-1 second');
+SELECT * FROM erase_visitor('shop', NULL);
+BEGIN;
+CALL sweep_inactive_sessions(90);
+ROLLBACK;
+SELECT count(*) AS locks_left FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+\set VERBOSITY default
+
+-- Without pg_cron: what is missing, and how to get it.
+\set SHOW_CONTEXT never
+SELECT schedule_session_purge(90);
+SELECT unschedule_session_purge();
+SELECT schedule_session_purge(NULL);
+\unset SHOW_CONTEXT
+
+-- A person asks to be forgotten: all sessions, whatever their state.
+SELECT * FROM erase_visitor('shop', 'fay 5', dry_run => true);
+SELECT * FROM erase_visitor('shop', 'fay 5');
+SELECT * FROM erase_visitor('shop', 'fay 5');
+SELECT * FROM erase_visitor('shop', 'gus 0');
+SELECT count(*) FROM events WHERE visitor IN ('fay 5', 'gus 0');
+SELECT filter, sessions FROM sessionize.purges WHERE kind = 'erase' ORDER BY purge_id;
+
+\set shop :source /retention_shop_end.psql
+\i :shop
