@@ -192,7 +192,10 @@ SELECT app.app_id, app.name AS app,
        (SELECT max(session.last_event_at) FROM sessionize.sessions AS session
          WHERE session.app_id = app.app_id
            AND session.last_event_day = (SELECT max(newest.last_event_day) FROM sessionize.sessions AS newest
-                                          WHERE newest.app_id = app.app_id)) AS last_event_at
+                                          WHERE newest.app_id = app.app_id)) AS last_event_at,
+       (SELECT max(purge.finished_at) FROM sessionize.purges AS purge
+         WHERE purge.app_id = app.app_id OR purge.app_id IS NULL) AS last_purge_at,
+       @extschema@.count_inactive_sessions(90, app.name) AS purgeable_90_days
   FROM sessionize.apps AS app LEFT JOIN counted USING (app_id);
 COMMENT ON VIEW sessionize.app_statistics IS
-    'per application: sessions by status and by risk, events, late events, merges, events without a session by reason, the last event';
+    'per application: sessions by status and by risk, events, late events, merges, events without a session by reason, the last event, the last purge, sessions that a purge at 90 days would take';
