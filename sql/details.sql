@@ -18,9 +18,11 @@ CREATE FUNCTION sessionize.timeline_sources(app_id integer)
 BEGIN ATOMIC
     SELECT tracked.events,
            format('happened.%I::timestamptz', sessionize.event_column(tracked, 2, tracked.occurred_at)),
-           coalesce(format('happened.%I::text', sessionize.event_column(tracked, 4, tracked.kind)), '''event'''),
+           CASE WHEN tracked.kind IS NULL THEN '''event''' ELSE
+                format('coalesce(happened.%I::text, ''event'')', sessionize.event_column(tracked, 4, tracked.kind)) END,
            sessionize.event_column(tracked, 3, tracked.session_id)
-      FROM sessionize.tracked_tables AS tracked WHERE tracked.app_id = timeline_sources.app_id
+      FROM sessionize.tracked_tables AS tracked JOIN pg_class AS class ON class.oid = tracked.events
+     WHERE tracked.app_id = timeline_sources.app_id
     UNION ALL
     -- of other tables only the session is known: their first instant is taken for when it happened
     SELECT dependent.relation,
@@ -111,7 +113,7 @@ COMMENT ON FUNCTION sessionize.status_history(sessionize.sessions, sessionize.ap
     'the steps of a session through its statuses: those that time brought, and those that somebody took';
 
 CREATE FUNCTION session_details(session_id bigint) RETURNS jsonb
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, @extschema@, pg_temp SET intervalstyle = 'postgres'
 AS $$
 DECLARE
     session sessionize.sessions := sessionize.existing_session($1);

@@ -66,7 +66,7 @@ BEGIN
     UPDATE sessionize.sessions AS target
        SET converted_at = coalesce(target.converted_at, moment), order_ref = $2
      WHERE target.session_id = session.session_id;
-    PERFORM sessionize.record_change(session, 'status', sessionize.status_now(session), 'converted', 'order ' || $2);
+    PERFORM sessionize.record_change(session, 'status', sessionize.status_now(session), 'converted', $2);
 END $$;
 COMMENT ON FUNCTION convert_session(bigint, text, timestamptz) IS
     'the visit ended in an order. A cancelled session, or one with another order: 55000; unknown: P0002';

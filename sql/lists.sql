@@ -19,6 +19,66 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sessionize.check_page_size(integer) IS 'a page size; 50 for NULL; out of range: 22023';
 
+CREATE FUNCTION sessionize.read_page(
+    app text, status text, risk text, search text, page_size integer, after text, at timestamptz,
+    OUT session_ids bigint[], OUT query text
+)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wanted_app constant integer := sessionize.app_id(app);
+    wanted_status constant text := sessionize.read_status(status);
+    wanted_risk constant text := sessionize.read_risk(risk);
+    size constant integer := sessionize.check_page_size(page_size);
+    place record;
+BEGIN
+    query := sessionize.list_query(app, wanted_status, wanted_risk, btrim(search));
+    SELECT known.started_at, known.session_id INTO place FROM sessionize.read_cursor(query, after) AS known;
+    IF after IS NOT NULL AND place.session_id IS NULL THEN
+        RAISE EXCEPTION 'cursor "%" does not belong to this list', left(after, 100)
+            USING ERRCODE = '22023',
+                  DETAIL = 'It was made up, or given by a list with another application, status, risk or search.',
+                  HINT = 'Pass the cursor of the last row of the same list, or none for the first page.';
+    END IF;
+    PERFORM sessionize.hint_at_token_index(search);
+    session_ids := sessionize.find_sessions(wanted_app, wanted_status, wanted_risk, search, size,
+                                            place.started_at, place.session_id, at);
+END $$;
+COMMENT ON FUNCTION sessionize.read_page(text, text, text, text, integer, text, timestamptz) IS
+    'checks what is asked of list_sessions() and finds the sessions of the page';
+
+-- In PL/pgSQL, which keeps its plan; there an argument cannot have the name of a column.
+CREATE FUNCTION sessionize.show_page(
+    wanted_app text, wanted_status text, wanted_risk text, wanted text, page_size integer, after text, moment timestamptz
+) RETURNS TABLE (
+    session_id bigint, token text, short_token text, icon text, visitor text, customer text, ip inet, country text,
+    flag text, cart_items integer, cart_value numeric, currency text, cart text, status text, status_color text,
+    risk text, started_at timestamptz, started text, event_count bigint, cursor text
+)
+    LANGUAGE plpgsql STABLE ROWS 50 SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    page constant record := sessionize.read_page(wanted_app, wanted_status, wanted_risk, wanted, page_size, after, moment);
+BEGIN
+    RETURN QUERY
+        SELECT session.session_id, session.token, sessionize.short_token(session.token),
+               sessionize.session_icon(session.cart_items, session.customer),
+               session.visitor, session.customer, session.ip, session.country, sessionize.flag(session.country),
+               session.cart_items, session.cart_value, session.currency,
+               sessionize.cart_text(session.cart_items, session.cart_value::text, session.currency),
+               state.status, sessionize.status_color(state.status), session.risk,
+               session.started_at, sessionize.time_ago(session.started_at, moment),
+               session.event_count, sessionize.write_cursor(page.query, session.started_at, session.session_id)
+          FROM unnest(page.session_ids) WITH ORDINALITY AS found (session_id, place)
+          JOIN sessionize.sessions AS session ON session.session_id = found.session_id
+          JOIN sessionize.apps AS app ON app.app_id = session.app_id,
+               LATERAL (SELECT sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at,
+                                                         session.expires_at, moment, sessionize.is_inclusive(app))) AS state (status)
+         ORDER BY found.place;
+END $$;
+COMMENT ON FUNCTION sessionize.show_page(text, text, text, text, integer, text, timestamptz) IS 'does what list_sessions() says';
+
 CREATE FUNCTION list_sessions(
     app text DEFAULT NULL,
     status text DEFAULT 'all',
@@ -32,43 +92,10 @@ CREATE FUNCTION list_sessions(
     flag text, cart_items integer, cart_value numeric, currency text, cart text, status text, status_color text,
     risk text, started_at timestamptz, started text, event_count bigint, cursor text
 )
-    LANGUAGE plpgsql STABLE ROWS 50 SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    wanted_app constant integer := sessionize.app_id($1);
-    wanted_status constant text := sessionize.read_status($2);
-    wanted_risk constant text := sessionize.read_risk($3);
-    wanted_size constant integer := sessionize.check_page_size($5);
-    moment constant timestamptz := coalesce($7, now());
-    query constant text := sessionize.list_query($1, wanted_status, wanted_risk, btrim($4));
-    place record;
-BEGIN
-    SELECT known.started_at, known.session_id INTO place FROM sessionize.read_cursor(query, $6) AS known;
-    IF $6 IS NOT NULL AND place.session_id IS NULL THEN
-        RAISE EXCEPTION 'cursor "%" does not belong to this list', left($6, 100)
-            USING ERRCODE = '22023',
-                  DETAIL = 'It was made up, or given by a list with another application, status, risk or search.',
-                  HINT = 'Pass the cursor of the last row of the same list, or none for the first page.';
-    END IF;
-    RETURN QUERY
-        SELECT session.session_id, session.token, sessionize.short_token(session.token),
-               sessionize.session_icon(session.cart_items, session.customer),
-               session.visitor, session.customer, session.ip, session.country, sessionize.flag(session.country),
-               session.cart_items, session.cart_value, session.currency,
-               sessionize.cart_text(session.cart_items, session.cart_value::text, session.currency),
-               state.status, sessionize.status_color(state.status), session.risk,
-               session.started_at, sessionize.time_ago(session.started_at, moment),
-               session.event_count, sessionize.write_cursor(query, session.started_at, session.session_id)
-          FROM unnest(sessionize.find_sessions(wanted_app, wanted_status, wanted_risk, $4, wanted_size,
-                                               place.started_at, place.session_id, moment))
-               WITH ORDINALITY AS found (session_id, position)
-          JOIN sessionize.sessions AS session ON session.session_id = found.session_id
-          JOIN sessionize.apps AS app ON app.app_id = session.app_id,
-               LATERAL sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at,
-                                                 session.expires_at, moment, sessionize.is_inclusive(app)) AS state (status)
-         ORDER BY found.position;
-END $$;
+    LANGUAGE sql STABLE ROWS 50
+BEGIN ATOMIC
+    SELECT shown.* FROM sessionize.show_page($1, $2, $3, $4, $5, $6, coalesce($7, now())) AS shown;
+END;
 COMMENT ON FUNCTION list_sessions(text, text, text, text, integer, text, timestamptz) IS
     'a page of sessions, newest first. status: all, active, closed, expired, converted or cancelled; risk: all, normal, monitored, review or restricted; search: a token or a part of it, an IP address or network, a country code or English name, a visitor or a customer; after: the cursor of the last row seen';
 
@@ -82,14 +109,29 @@ CREATE FUNCTION count_sessions(
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    wanted_app constant integer := sessionize.app_id($1);
+    wanted_status constant text := sessionize.read_status($2);
+    wanted_risk constant text := sessionize.read_risk($3);
+    moment constant timestamptz := coalesce($5, now());
+    -- what expired is most of a table, and most of it has been added up
+    by_totals constant boolean := wanted_status = 'expired' AND coalesce(btrim($4), '') = '' AND moment >= now();
     counts text;
     counted bigint;
 BEGIN
-    SELECT string_agg(format('(SELECT count(*) FROM sessionize.sessions AS session WHERE %s AND %s AND %s)', walk, filter, condition), ' + ')
+    PERFORM sessionize.hint_at_token_index($4);
+    SELECT string_agg(CASE WHEN by_totals THEN
+               format('(SELECT count(*) FROM sessionize.unsettled_days AS days, LATERAL (SELECT FROM sessionize.sessions AS session '
+                      'WHERE session.app_id = days.app_id AND session.last_event_day BETWEEN days.from_day AND days.to_day '
+                      'AND %s AND %s OFFSET 0) AS counted)', walk, filter)
+           ELSE format('(SELECT count(*) FROM sessionize.sessions AS session WHERE %s AND %s AND %s)', walk, filter, condition) END, ' + ')
       INTO counts
-      FROM sessionize.sources(sessionize.app_id($1), sessionize.read_status($2), sessionize.read_risk($3), $4, coalesce($5, now())),
-           unnest(recent) AS condition;
+      FROM sessionize.sources(wanted_app, wanted_status, wanted_risk, $4, moment), unnest(recent) AS condition;
     EXECUTE 'SELECT ' || coalesce(counts, '0') INTO counted;
+    IF by_totals THEN
+        counted := counted + (SELECT coalesce(sum(total.sessions), 0) FROM sessionize.settled_totals AS total
+                               WHERE (wanted_app IS NULL OR total.app_id = wanted_app)
+                                 AND total.status = wanted_status AND (wanted_risk IS NULL OR total.risk = wanted_risk));
+    END IF;
     RETURN counted;
 END $$;
 COMMENT ON FUNCTION count_sessions(text, text, text, text, timestamptz) IS

@@ -35,45 +35,83 @@ END $$;
 COMMENT ON FUNCTION index_session_tokens() IS
     'makes the search for a part of a token quick, at some cost for each new session; needs the extension pg_trgm';
 
+CREATE FUNCTION sessionize.is_visitor(search text) RETURNS boolean
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM sessionize.apps AS app JOIN sessionize.sessions AS session
+                       ON session.app_id = app.app_id AND session.visitor = search);
+END;
+COMMENT ON FUNCTION sessionize.is_visitor(text) IS 'whether a visitor of that name has sessions';
+
+CREATE FUNCTION sessionize.is_customer(search text) RETURNS boolean
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM sessionize.apps AS app JOIN sessionize.sessions AS session
+                       ON session.app_id = app.app_id AND session.customer = search);
+END;
+COMMENT ON FUNCTION sessionize.is_customer(text) IS 'whether a customer of that name has sessions';
+
+CREATE FUNCTION sessionize.is_part_of_token(search text) RETURNS boolean
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    -- what names something else is not taken for a part of a token, which anything short can be by chance
+    SELECT search ~ '^[A-Za-z0-9_-]{1,15}$' AND sessionize.read_network(search) IS NULL
+           AND sessionize.country_code(search) IS NULL
+           AND NOT sessionize.is_visitor(search) AND NOT sessionize.is_customer(search);
+END;
+COMMENT ON FUNCTION sessionize.is_part_of_token(text) IS 'whether a search is for tokens that have it in them';
+
+CREATE FUNCTION sessionize.hint_at_token_index(search text) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF sessionize.is_part_of_token(btrim(search)) AND NOT sessionize.has_token_index() THEN
+        RAISE NOTICE 'searching for a part of a token reads many sessions'
+            USING HINT = 'CREATE EXTENSION pg_trgm; SELECT index_session_tokens(); makes it quick.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.hint_at_token_index(text) IS 'says how a search could be quicker';
+
 CREATE FUNCTION sessionize.search_conditions(search text) RETURNS text[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     wanted text := btrim(search);
     network inet := sessionize.read_network(wanted);
-    country text := sessionize.country_code(wanted);
-    conditions text[];
+    code text := sessionize.country_code(wanted);
+    conditions text[] := '{}';
 BEGIN
     IF wanted IS NULL OR wanted = '' THEN
         RETURN ARRAY['true'];
     END IF;
-    conditions := ARRAY[format('session.visitor = %L', wanted), format('session.customer = %L', wanted)];
+    IF sessionize.is_visitor(wanted) THEN
+        conditions := conditions || format('session.visitor = %L', wanted);
+    END IF;
+    IF sessionize.is_customer(wanted) THEN
+        conditions := conditions || format('session.customer = %L', wanted);
+    END IF;
     IF network IS NOT NULL THEN
         conditions := conditions || format(CASE WHEN wanted ~ '/' THEN 'session.ip <<= %L::inet' ELSE 'session.ip = %L::inet' END, network);
-    ELSIF country IS NOT NULL THEN
-        -- as written in the panel, or as an application has stored it
-        conditions := conditions || ARRAY(SELECT format('session.country = %L', spelling)
-                                            FROM (SELECT DISTINCT unnest(ARRAY[country, lower(country), wanted])) AS spellings (spelling));
-    ELSE
-        conditions := conditions || format('session.country = %L', wanted);
     END IF;
     IF wanted ~ '^[A-Za-z0-9_-]{16}$' THEN
         conditions := conditions || format('session.token = %L', wanted);
-    ELSIF wanted ~ '^[A-Za-z0-9_-]{1,15}$' AND network IS NULL AND country IS NULL THEN
+    ELSIF sessionize.is_part_of_token(wanted) THEN
         conditions := conditions || format('session.token LIKE %L', '%' || replace(wanted, '_', '\_') || '%');
-        IF NOT sessionize.has_token_index() THEN
-            RAISE NOTICE 'searching for a part of a token reads many sessions'
-                USING HINT = 'CREATE EXTENSION pg_trgm; SELECT index_session_tokens(); makes it quick.';
-        END IF;
     END IF;
     -- each excludes the ones before it, so that no session is found twice
-    RETURN ARRAY(SELECT concat_ws(' AND ', condition,
-                                  (SELECT string_agg(format('(%s) IS NOT TRUE', earlier), ' AND ')
-                                     FROM unnest(conditions[:place - 1]) AS earlier))
-                   FROM unnest(conditions) WITH ORDINALITY AS listed (condition, place));
+    RETURN ARRAY(SELECT concat_ws(' AND ', listed.condition,
+                                  (SELECT string_agg(format('(%s) IS NOT TRUE', earlier.condition), ' AND ')
+                                     FROM unnest(conditions) WITH ORDINALITY AS earlier (condition, place)
+                                    WHERE earlier.place < listed.place))
+                   -- a country as its code, or as an application spells it; these exclude each other as they are
+                   FROM (SELECT * FROM unnest(conditions) WITH ORDINALITY
+                         UNION ALL
+                         SELECT DISTINCT format('session.country = %L', spelling), cardinality(conditions) + 1
+                           FROM unnest(ARRAY[wanted, code, lower(code)]) AS spelling
+                          WHERE spelling IS NOT NULL) AS listed (condition, place));
 END $$;
 COMMENT ON FUNCTION sessionize.search_conditions(text) IS
-    'SQL conditions on sessionize.sessions AS session that exclude each other: any of them is what the search means. A country or a network is not taken for a part of a token';
+    'SQL conditions on sessionize.sessions AS session that exclude each other: any of them is what the search means';
 
 CREATE FUNCTION sessionize.sources(
     app_id integer, status text, risk text, search text, at timestamptz,
@@ -110,7 +148,7 @@ BEGIN
     IF status IN ('active', 'closed') THEN
         SELECT array_agg(format('(SELECT session.session_id, session.started_at FROM (SELECT session.* FROM sessionize.sessions AS session '
                                 'WHERE %s AND %s %s) AS session WHERE %s LIMIT %s)',
-                                walk, after, format(newest_first, page_size + 2000), filter, page_size))
+                                walk, after, format(newest_first, page_size + CASE WHEN coalesce(risk, 'normal') = 'normal' THEN 2000 ELSE 200 END), filter, page_size))
           INTO walks FROM sessionize.sources(app_id, status, risk, search, at);
         SELECT array_agg(format('(SELECT session.session_id, session.started_at FROM sessionize.sessions AS session '
                                 'WHERE %s AND %s AND %s AND %s OFFSET 0)', walk, filter, condition, after))

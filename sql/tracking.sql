@@ -3,15 +3,18 @@
 CREATE FUNCTION begin_sessions() RETURNS trigger AS 'MODULE_PATHNAME', 'sessionize_begin' LANGUAGE c;
 CREATE FUNCTION assign_session() RETURNS trigger AS 'MODULE_PATHNAME', 'sessionize_assign' LANGUAGE c;
 CREATE FUNCTION record_session() RETURNS trigger AS 'MODULE_PATHNAME', 'sessionize_record' LANGUAGE c;
+CREATE FUNCTION correct_session() RETURNS trigger AS 'MODULE_PATHNAME', 'sessionize_correct' LANGUAGE c;
 CREATE FUNCTION settle_sessions() RETURNS trigger AS 'MODULE_PATHNAME', 'sessionize_settle' LANGUAGE c;
 COMMENT ON FUNCTION begin_sessions() IS
-    'trigger BEFORE INSERT FOR EACH STATEMENT: rows recorded from here on wait for settle_sessions(). Argument: the tracking_id of sessionize.tracked_tables';
+    'trigger BEFORE INSERT and BEFORE UPDATE FOR EACH STATEMENT: what is noted from here on waits for settle_sessions(). Argument: the tracking_id of sessionize.tracked_tables';
 COMMENT ON FUNCTION assign_session() IS
     'trigger BEFORE INSERT FOR EACH ROW: writes the session that the event most likely belongs to into the row. Argument: the tracking_id';
 COMMENT ON FUNCTION record_session() IS
     'trigger AFTER INSERT FOR EACH ROW: notes a row that went in; without begin_sessions() it settles at once. Argument: the tracking_id';
+COMMENT ON FUNCTION correct_session() IS
+    'trigger AFTER UPDATE OF visitor and instant FOR EACH ROW: notes whose events were corrected. Argument: the tracking_id';
 COMMENT ON FUNCTION settle_sessions() IS
-    'trigger AFTER INSERT FOR EACH STATEMENT: writes the sessions of the recorded rows, and corrects rows that were assigned wrongly. Argument: the tracking_id';
+    'trigger AFTER INSERT and AFTER UPDATE FOR EACH STATEMENT: writes the sessions of the recorded rows, and corrects rows that were assigned wrongly. Argument: the tracking_id';
 
 CREATE FUNCTION sessionize.settings_changed() RETURNS trigger
     AS 'MODULE_PATHNAME', 'sessionize_settings_changed' LANGUAGE c;
@@ -230,6 +233,7 @@ CREATE FUNCTION sessionize.install_triggers(tracking integer) RETURNS void
 AS $$
 DECLARE
     tracked sessionize.tracked_tables;
+    updates text;
 BEGIN
     SELECT * INTO STRICT tracked FROM sessionize.tracked_tables WHERE tracking_id = tracking;
     -- Triggers fire in order of their names: ours see a row as other triggers leave it.
@@ -241,6 +245,18 @@ BEGIN
                    tracked.events, tracking);
     EXECUTE format('CREATE TRIGGER zz_sessionize_settle AFTER INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.settle_sessions(%L)',
                    tracked.events, tracking);
+    -- Any update of a partitioned table may move rows, which then are inserted elsewhere.
+    IF (SELECT relkind = 'p' FROM pg_class WHERE oid = tracked.events) THEN
+        updates := 'UPDATE';
+    ELSE
+        updates := format('UPDATE OF %I, %I', tracked.visitor, tracked.occurred_at);
+    END IF;
+    EXECUTE format('CREATE TRIGGER zz_sessionize_begin_update BEFORE %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.begin_sessions(%L)',
+                   updates, tracked.events, tracking);
+    EXECUTE format('CREATE TRIGGER zz_sessionize_correct AFTER UPDATE OF %I, %I ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.correct_session(%L)',
+                   tracked.visitor, tracked.occurred_at, tracked.events, tracking);
+    EXECUTE format('CREATE TRIGGER zz_sessionize_settle_update AFTER %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.settle_sessions(%L)',
+                   updates, tracked.events, tracking);
 END $$;
 COMMENT ON FUNCTION sessionize.install_triggers(integer) IS 'makes the triggers of a tracked table';
 
@@ -269,3 +285,58 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION untrack_sessions(regclass) IS
     'ends the tracking of a table: removes the triggers, and keeps sessions and the session column. Not tracked: 55000';
+
+-- What people do to tracked tables.
+
+CREATE FUNCTION sessionize.follow_changes() RETURNS event_trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_event_trigger_ddl_commands() AS command
+                     JOIN sessionize.tracked_tables AS tracked ON tracked.events = command.objid
+                    WHERE command.classid = 'pg_class'::regclass) THEN
+        RETURN;
+    END IF;
+    -- A table that was restored from a dump has new column numbers; the names are those of the dump.
+    UPDATE sessionize.tracked_tables AS tracked
+       SET mapped_columns = sessionize.column_numbers(tracked.events, sessionize.mapped_columns(tracked)),
+           mapped_relation = tracked.events
+     WHERE tracked.mapped_relation <> tracked.events;
+    UPDATE sessionize.tracked_tables AS tracked
+       SET visitor = now_called.names[1], occurred_at = now_called.names[2], session_id = now_called.names[3],
+           kind = now_called.names[4], received_at = now_called.names[5], customer = now_called.names[6],
+           ip = now_called.names[7], country = now_called.names[8], channel = now_called.names[9],
+           cart_items = now_called.names[10], cart_value = now_called.names[11], currency = now_called.names[12]
+      FROM (SELECT known.tracking_id,
+                   (SELECT array_agg(CASE WHEN number.number IS NOT NULL THEN attribute.attname END ORDER BY number.place)
+                      FROM unnest(known.mapped_columns) WITH ORDINALITY AS number (number, place)
+                      LEFT JOIN pg_attribute AS attribute
+                             ON attribute.attrelid = known.events AND attribute.attnum = number.number
+                            AND NOT attribute.attisdropped) AS names
+              FROM sessionize.tracked_tables AS known) AS now_called
+     WHERE now_called.tracking_id = tracked.tracking_id
+       AND now_called.names[1] IS NOT NULL AND now_called.names[2] IS NOT NULL AND now_called.names[3] IS NOT NULL
+       AND now_called.names IS DISTINCT FROM sessionize.mapped_columns(tracked);
+END $$;
+COMMENT ON FUNCTION sessionize.follow_changes() IS
+    'event trigger: keeps the names of tracked columns true when they are renamed, and forgets optional ones that are dropped';
+
+CREATE FUNCTION sessionize.forget_dropped() RETURNS event_trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM sessionize.tracked_tables AS tracked
+     USING pg_event_trigger_dropped_objects() AS dropped
+     WHERE dropped.classid = 'pg_class'::regclass AND dropped.objsubid = 0 AND dropped.objid = tracked.events;
+    DELETE FROM sessionize.dependents AS dependent
+     USING pg_event_trigger_dropped_objects() AS dropped
+     WHERE dropped.classid = 'pg_class'::regclass AND dropped.objsubid = 0 AND dropped.objid = dependent.relation;
+END $$;
+COMMENT ON FUNCTION sessionize.forget_dropped() IS 'event trigger: a dropped table is tracked no more, and depends on no session';
+
+CREATE EVENT TRIGGER sessionize_follow_changes ON ddl_command_end WHEN TAG IN ('ALTER TABLE')
+    EXECUTE FUNCTION sessionize.follow_changes();
+COMMENT ON EVENT TRIGGER sessionize_follow_changes IS 'keeps the names of tracked columns true';
+CREATE EVENT TRIGGER sessionize_forget_dropped ON sql_drop WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED')
+    EXECUTE FUNCTION sessionize.forget_dropped();
+COMMENT ON EVENT TRIGGER sessionize_forget_dropped IS 'forgets tables that are dropped';

@@ -16,7 +16,8 @@ pgrx::extension_sql_file!("../sql/batch.sql", name = "batch");
 pgrx::extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["batch"]);
 pgrx::extension_sql_file!("../sql/apps.sql", name = "apps", requires = ["schema"]);
 pgrx::extension_sql_file!("../sql/tracking.sql", name = "tracking", requires = ["apps"]);
-pgrx::extension_sql_file!("../sql/status.sql", name = "status", requires = ["tracking"]);
+pgrx::extension_sql_file!("../sql/backfill.sql", name = "backfill", requires = ["tracking"]);
+pgrx::extension_sql_file!("../sql/status.sql", name = "status", requires = ["backfill"]);
 pgrx::extension_sql_file!("../sql/display.sql", name = "display", requires = ["status"]);
 pgrx::extension_sql_file!("../sql/search.sql", name = "search", requires = ["display"]);
 pgrx::extension_sql_file!("../sql/lists.sql", name = "lists", requires = ["search"]);
@@ -28,4 +29,8 @@ pgrx::extension_sql_file!("../sql/purge.sql", name = "purge", requires = ["inact
 pgrx::extension_sql_file!("../sql/export.sql", name = "export", requires = ["purge"]);
 pgrx::extension_sql_file!("../sql/sweep.sql", name = "sweep", requires = ["export"]);
 pgrx::extension_sql_file!("../sql/schedule.sql", name = "schedule", requires = ["sweep"]);
+pgrx::extension_sql_file!("../sql/facts.sql", name = "facts", requires = ["schedule"]);
+pgrx::extension_sql_file!("../sql/risk.sql", name = "risk", requires = ["facts"]);
+pgrx::extension_sql_file!("../sql/assessment.sql", name = "assessment", requires = ["risk"]);
+pgrx::extension_sql_file!("../sql/statistics.sql", name = "statistics", requires = ["assessment"]);
 pgrx::extension_sql_file!("../sql/rights.sql", name = "rights", finalize);

@@ -1,7 +1,7 @@
 //! What this connection remembers of visitors' sessions: only ever a guess, which settling checks.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use sessionize_core::assignment::{App, Effect};
 use sessionize_core::{Calendar, Instant, Span};
@@ -38,9 +38,9 @@ const MOST_VISITORS: usize = 1 << 16;
 
 #[derive(Default)]
 struct Memory {
-    visitors: HashMap<i32, HashMap<String, Guess>>,
+    visitors: FxHashMap<i32, FxHashMap<String, Guess>>,
     count: usize,
-    drawn: HashSet<i64>,
+    drawn: FxHashSet<i64>,
 }
 
 thread_local! {
@@ -81,6 +81,11 @@ pub fn forget(app: i32, visitor: &str) {
 /// Notes an id that was drawn for a session to be.
 pub fn note_drawn(session: i64) {
     MEMORY.with_borrow_mut(|memory| memory.drawn.insert(session));
+}
+
+/// Whether an id was drawn in this transaction and is still unused.
+pub fn is_drawn(session: i64) -> bool {
+    MEMORY.with_borrow(|memory| memory.drawn.contains(&session))
 }
 
 /// Whether an id was drawn in this transaction and is still unused; from now on it is not.

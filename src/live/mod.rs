@@ -4,8 +4,12 @@
 //! this connection remembers. *Record* (after each row) notes the rows that really went in. *Settle*
 //! (after the statement) makes the guesses true: locks, reads afresh, decides, writes.
 
+mod grow;
 mod guess;
+mod backfill;
 mod merge;
+mod rebuild;
+mod rows;
 mod record;
 mod settings;
 mod settle;

@@ -1,6 +1,7 @@
 //! The rows that a statement inserted.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
+use rustc_hash::FxHashMap;
 
 use sessionize_core::assignment::{Event, Unassigned};
 
@@ -20,9 +21,19 @@ pub struct Recorded {
 /// All rows of one statement that await settling.
 #[derive(Debug, Default)]
 pub struct Recorder {
-    numbers: HashMap<String, u32>,
+    numbers: FxHashMap<String, u32>,
     rows: Vec<(u32, Recorded)>,
     unassigned: Vec<(Unassigned, i64)>,
+    corrections: Corrections,
+}
+
+/// Whose events were corrected, and the sessions that their rows carried.
+#[derive(Debug, Default)]
+pub struct Corrections {
+    /// The visitors before and after, in order.
+    pub visitors: BTreeSet<String>,
+    /// The sessions.
+    pub sessions: BTreeSet<i64>,
 }
 
 /// The rows of one visitor, in the order in which they went in.
@@ -48,6 +59,22 @@ impl Recorder {
             Some((_, count)) => *count += 1,
             None => self.unassigned.push((reason, 1)),
         }
+    }
+
+    /// Notes a row whose visitor or instant was changed: who it belongs to, and the session that it carries.
+    pub fn note_correction(&mut self, visitors: impl Iterator<Item = String>, session: Option<i64>) {
+        self.corrections.visitors.extend(visitors);
+        self.corrections.sessions.extend(session);
+    }
+
+    /// The corrections, taken out.
+    pub fn take_corrections(&mut self) -> Corrections {
+        std::mem::take(&mut self.corrections)
+    }
+
+    /// Whether nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.unassigned.is_empty()
     }
 
     /// The rows by visitor, in order of the visitors' names; how many rows have no session, and why.

@@ -1,7 +1,7 @@
 //! What a trigger needs to know about its table and application, read once and kept until it changes.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Oid};
@@ -23,9 +23,9 @@ pub struct AppSettings {
     pub app: App,
     /// The calendar that its rule wants.
     pub calendar: RefCell<Calendar>,
-    passive: HashSet<String>,
-    conversions: HashSet<String>,
-    cancellations: HashSet<String>,
+    passive: FxHashSet<String>,
+    conversions: FxHashSet<String>,
+    cancellations: FxHashSet<String>,
 }
 
 impl AppSettings {
@@ -74,8 +74,6 @@ pub struct Columns {
 pub struct Tracked {
     /// The number that the triggers carry.
     pub tracking: i32,
-    /// The tracked table: the one the trigger fires on, or the partitioned table above it.
-    pub events: Oid,
     /// Its application.
     pub app: Rc<AppSettings>,
     /// The columns of the table or partition that the trigger fires on.
@@ -89,6 +87,10 @@ pub struct Tracked {
 pub struct OwnTables {
     /// `sessionize.sessions`
     pub sessions: Oid,
+    /// Its primary key.
+    pub sessions_pkey: Oid,
+    /// Its index by visitor.
+    pub sessions_of_visitor: Oid,
     /// `sessionize.session_ids`
     pub session_ids: Oid,
 }
@@ -97,8 +99,8 @@ pub struct OwnTables {
 struct Known {
     changes: u64,
     own: Option<OwnTables>,
-    tracked: HashMap<(Oid, i32), Rc<Tracked>>,
-    apps: HashMap<i32, Rc<AppSettings>>,
+    tracked: FxHashMap<(Oid, i32), Rc<Tracked>>,
+    apps: FxHashMap<i32, Rc<AppSettings>>,
     latest: Option<(Oid, i32, Rc<Tracked>)>,
 }
 
@@ -126,7 +128,12 @@ pub fn own_tables() -> OwnTables {
                         .raise()
                 })
             };
-            let own = OwnTables { sessions: find(c"sessions"), session_ids: find(c"session_ids") };
+            let own = OwnTables {
+                sessions: find(c"sessions"),
+                sessions_pkey: find(c"sessions_pkey"),
+                sessions_of_visitor: find(c"sessions_of_visitor"),
+                session_ids: find(c"session_ids"),
+            };
             for watched in [own.sessions, find(c"apps"), find(c"tracked_tables")] {
                 transaction::watch(watched);
             }
@@ -137,15 +144,20 @@ pub fn own_tables() -> OwnTables {
 
 /// What a firing needs to know. Raises 39P01 where the trigger stands on a table that is not tracked under its number.
 pub fn of_firing(firing: &Firing) -> Rc<Tracked> {
-    own_tables();
     let relation = firing.relation();
     let tracking = firing.number().unwrap_or_else(|| raise_misused(firing));
-    let found = KNOWN.with_borrow_mut(|known| match &known.latest {
-        Some((latest_relation, latest_tracking, tracked)) if (*latest_relation, *latest_tracking) == (relation, tracking) => {
-            Some(Rc::clone(tracked))
-        }
-        _ => known.tracked.get(&(relation, tracking)).cloned(),
+    let same = |(known_relation, known_tracking, _): &&(Oid, i32, Rc<Tracked>)| (*known_relation, *known_tracking) == (relation, tracking);
+    let latest = KNOWN.with_borrow(|known| {
+        let is_current = known.changes == transaction::changes();
+        known.latest.as_ref().filter(|_| is_current).filter(same).map(|(.., tracked)| Rc::clone(tracked))
     });
+    latest.unwrap_or_else(|| find_tracked(firing, relation, tracking))
+}
+
+#[cold]
+fn find_tracked(firing: &Firing, relation: Oid, tracking: i32) -> Rc<Tracked> {
+    own_tables();
+    let found = KNOWN.with_borrow(|known| known.tracked.get(&(relation, tracking)).cloned());
     let tracked = found.unwrap_or_else(|| {
         transaction::watch(relation);
         Rc::new(read_tracked(relation, tracking).unwrap_or_else(|| raise_misused(firing)))
@@ -237,7 +249,7 @@ fn read_tracked(relation: Oid, tracking: i32) -> Option<Tracked> {
     let (events, app_id) = (row.oid(1)?, row.integer(2)?);
     let session_column = row.text(5)?;
     transaction::watch(events);
-    Some(Tracked { tracking, events, app: app(app_id), columns, session_column })
+    Some(Tracked { tracking, app: app(app_id), columns, session_column })
 }
 
 fn find_column(relation: Oid, name: &str) -> (i16, Oid) {

@@ -1,11 +1,12 @@
 //! The end of a statement: what was guessed becomes true.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use pgrx::pg_sys::Oid;
 use sessionize_core::assignment::{History, Session, Unassigned, state_at};
 use sessionize_core::{Calendar, Instant};
 
+use super::grow::grow_guessed;
 use super::guess::{self, Guess};
 use super::merge::{merge, point_rows};
 use super::record::{Recorder, VisitorRows};
@@ -23,7 +24,26 @@ const CHUNK: usize = 4096;
 
 /// Settles the rows that a statement put into a table, whose session column is named.
 pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
+    let mut unassigned = write_sessions(app, session_column, recorder);
+    if !unassigned.is_empty() {
+        let _owner = AsOwner::for_look_ups(own_tables().sessions);
+        count_unassigned(&Connection::open(), app.id, &mut unassigned);
+    }
+}
+
+/// Settles rows that were there before: those that get no session are not counted, for nobody waits for them.
+pub fn settle_on_time(app: &AppSettings, session_column: &str, recorder: Recorder) {
+    write_sessions(app, session_column, recorder);
+}
+
+/// Writes sessions and rows; gives how many rows have no session, and why.
+fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -> Vec<(Unassigned, i64)> {
     let (visitors, unassigned) = recorder.into_parts();
+    if let [rows] = visitors.as_slice()
+        && grow_guessed(app, rows)
+    {
+        return unassigned;
+    }
     let mut outcome = Outcome { unassigned, ..Outcome::default() };
     if !visitors.is_empty() {
         {
@@ -40,16 +60,13 @@ pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
         point_rows(relation, session_column, &rows);
     }
     merge(app.id, &outcome.merged);
-    if !outcome.unassigned.is_empty() {
-        let _owner = AsOwner::for_look_ups(own_tables().sessions);
-        count_unassigned(&Connection::open(), app.id, &mut outcome.unassigned);
-    }
+    outcome.unassigned
 }
 
 /// What is left to do when all sessions are written.
 #[derive(Default)]
 struct Outcome {
-    misplaced: HashMap<Oid, Vec<(Place, Option<i64>)>>,
+    misplaced: FxHashMap<Oid, Vec<(Place, Option<i64>)>>,
     merged: Vec<(i64, i64)>,
     unassigned: Vec<(Unassigned, i64)>,
 }
@@ -86,7 +103,7 @@ fn settle_visitors(app: &AppSettings, calendar: &mut Calendar, visitors: &[Visit
 
     let (mut new, mut changed, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
     for ((rows, before), history) in visitors.iter().zip(&loaded).zip(&decided) {
-        let before: HashMap<i64, &Session> = before.iter().map(|session| (session.id, session)).collect();
+        let before: FxHashMap<i64, &Session> = before.iter().map(|session| (session.id, session)).collect();
         for session in history.sessions() {
             let known = before.get(&session.id).copied();
             if known == Some(session) {
@@ -128,7 +145,7 @@ fn decide(
     }
     history.finish(&app.app, calendar, |session| session.first > high);
 
-    let mut survivors: HashMap<i64, i64> = HashMap::new();
+    let mut survivors: FxHashMap<i64, i64> = FxHashMap::default();
     for (absorbed, survivor) in history.merged().iter().rev() {
         let last = survivors.get(survivor).copied().unwrap_or(*survivor);
         survivors.insert(*absorbed, last);
@@ -145,7 +162,7 @@ fn decide(
 }
 
 /// Remembers the visitor's latest session for the next statement.
-fn remember_latest(app: &AppSettings, visitor: &str, history: &History) {
+pub fn remember_latest(app: &AppSettings, visitor: &str, history: &History) {
     match history.sessions().iter().rev().find(|session| session.cancelled_at.is_none()) {
         Some(session) if session.next_first == Instant::MAX => {
             let guess = Guess { session: session.id, first: session.first, last: session.last, latest: true };

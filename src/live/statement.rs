@@ -6,8 +6,18 @@ use super::guess;
 use super::record::Recorder;
 use crate::pg::transaction::{self, Ends};
 
+/// What a statement does to a tracked table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It inserts.
+    Insert,
+    /// It updates, which may move rows from one partition to another.
+    Update,
+}
+
 struct Statement {
     tracking: i32,
+    kind: Kind,
     part: u32,
     recorder: Recorder,
 }
@@ -31,28 +41,39 @@ static ENDS: Ends = Ends {
     },
 };
 
-/// A statement on a tracked table begins.
-pub fn begin(tracking: i32) {
+/// Sees to it that nothing outlives its transaction.
+pub fn listen() {
     transaction::listen(&ENDS);
-    let statement = Statement { tracking, part: transaction::current_part(), recorder: Recorder::default() };
+}
+
+/// A statement on a tracked table begins.
+pub fn begin(tracking: i32, kind: Kind) {
+    transaction::listen(&ENDS);
+    let statement = Statement { tracking, kind, part: transaction::current_part(), recorder: Recorder::default() };
     STATEMENTS.with_borrow_mut(|statements| statements.push(statement));
 }
 
-/// Passes the rows of the innermost statement on the table to a function; none where no statement is known: rows that
-/// go straight into a partition, or that a replication worker applies, fire no trigger of their statement.
-pub fn with_current<R>(tracking: i32, function: impl FnOnce(&mut Recorder) -> R) -> Option<R> {
+/// Passes the rows of the innermost statement of a kind on the table to a function; none where no such statement is known:
+/// rows that go straight into a partition, or that a replication worker applies, fire no trigger of their statement.
+pub fn with_current<R>(tracking: i32, kind: Kind, function: impl FnOnce(&mut Recorder) -> R) -> Option<R> {
     transaction::listen(&ENDS);
     let part = transaction::current_part();
     STATEMENTS.with_borrow_mut(|statements| {
-        let statement = statements.iter_mut().rev().find(|statement| statement.tracking == tracking)?;
+        let statement = statements.iter_mut().rev().find(|statement| (statement.tracking, statement.kind) == (tracking, kind))?;
         (statement.part == part).then(|| function(&mut statement.recorder))
     })
 }
 
+/// Whether a statement of a kind on the table is under way.
+pub fn is_under_way(tracking: i32, kind: Kind) -> bool {
+    let any = STATEMENTS.with_borrow(|statements| statements.iter().any(|statement| statement.kind == kind));
+    any && with_current(tracking, kind, |_| ()).is_some()
+}
+
 /// A statement on a tracked table ends: gives its rows.
-pub fn end(tracking: i32) -> Option<Recorder> {
+pub fn end(tracking: i32, kind: Kind) -> Option<Recorder> {
     STATEMENTS.with_borrow_mut(|statements| {
-        let place = statements.iter().rposition(|statement| statement.tracking == tracking)?;
+        let place = statements.iter().rposition(|statement| (statement.tracking, statement.kind) == (tracking, kind))?;
         Some(statements.remove(place).recorder)
     })
 }

@@ -1,6 +1,7 @@
 //! The statements that read and write sessions.
 
 use std::cell::OnceCell;
+use rustc_hash::FxHashMap;
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::{self, Oid};
@@ -9,6 +10,8 @@ use sessionize_core::facts::{FACTS, Fact, Facts};
 use sessionize_core::{Instant, State, assignment};
 
 use super::guess::Guess;
+use super::settings::{OwnTables, own_tables};
+use crate::pg::sessions::{Direction, Glimpse, VisitorIndex};
 use crate::pg::spi::{Argument, Connection, Plan, Row, Rows};
 use crate::pg::transaction;
 
@@ -35,33 +38,27 @@ const BIGINTS: Oid = pg_sys::INT8ARRAYOID;
 const INSTANT: Oid = pg_sys::TIMESTAMPTZOID;
 const INSTANTS: Oid = pg_sys::TIMESTAMPTZARRAYOID;
 const INTEGER: Oid = pg_sys::INT4OID;
-const TEXT: Oid = pg_sys::TEXTOID;
 const TEXTS: Oid = pg_sys::TEXTARRAYOID;
 
-const LOOK_UP: Statement = Statement {
-    sql: "
-    SELECT near.session_id, near.started_at, near.last_event_at, near.expires_at,
-           EXISTS (SELECT FROM sessionize.sessions AS later
-                    WHERE later.app_id = $1 AND later.visitor = $2 AND later.started_at > $3)
-      FROM (VALUES (1)) AS always (row)
-      LEFT JOIN LATERAL (SELECT session_id, started_at, last_event_at, expires_at
-                           FROM sessionize.sessions
-                          WHERE app_id = $1 AND visitor = $2 AND started_at <= $3 AND cancelled_at IS NULL
-                          ORDER BY started_at DESC
-                          LIMIT 1) AS near ON true",
-    types: &[INTEGER, TEXT, INSTANT],
-};
-
-/// The visitor's latest session that begins at or before an instant, with its expiry, and whether others begin later.
-pub fn look_up(connection: &Connection, app: i32, visitor: &str, until: Instant) -> (Option<(Guess, Instant)>, bool) {
-    let rows = kept!(connection, LOOK_UP, &[Argument::integer(app), Argument::text(visitor), Argument::bigint(until)]);
-    let row = rows.first().expect("the statement gives one row");
-    let later = row.boolean(5).unwrap_or_default();
-    let found = || {
-        let guess = Guess { session: row.bigint(1)?, first: row.instant(2)?, last: row.instant(3)?, latest: !later };
-        Some((guess, row.instant(4)?))
-    };
-    (found(), later)
+/// The visitor's latest session that begins at or before an instant and is not cancelled, with its expiry, and whether
+/// others begin later.
+pub fn look_up(app: i32, visitor: &str, until: Instant) -> (Option<(Guess, Instant)>, bool) {
+    let OwnTables { sessions, sessions_of_visitor, .. } = own_tables();
+    let index = VisitorIndex::open(sessions, sessions_of_visitor);
+    let mut later = false;
+    index.walk(app, visitor, Direction::After(until), |_| {
+        later = true;
+        false
+    });
+    let mut found = None;
+    index.walk(app, visitor, Direction::BackFrom(until), |session| {
+        if !session.cancelled {
+            let Glimpse { id, first, last, expires_at, .. } = session;
+            found = Some((Guess { session: id, first, last, latest: !later }, expires_at));
+        }
+        found.is_none()
+    });
+    (found, later)
 }
 
 const LOCK_VISITORS: Statement = Statement {
@@ -78,82 +75,75 @@ pub fn lock_visitors<'v>(connection: &Connection, app: i32, visitors: impl Itera
     kept!(connection, LOCK_VISITORS, &[Argument::integer(app), Argument::text_array(visitors.map(Some))]);
 }
 
-// From the last session before the span asked for that has no other beside it, to the first one after it.
 const LOAD: Statement = Statement {
     sql: "
-    SELECT wanted.place, session.session_id, session.started_at, session.last_event_at, session.closes_at,
-           session.expires_at, session.opened_at, session.next_started_at, session.event_count,
-           session.passive_count, session.late_count, session.converted_at, session.cancelled_at,
-           session.customer, host(session.ip), session.country, session.channel, session.cart_items::text,
-           session.cart_value::text, session.currency, session.facts_at
-      FROM unnest($2, $3, $4) WITH ORDINALITY AS wanted (visitor, low, high, place)
-     CROSS JOIN LATERAL (
-           SELECT *
-             FROM sessionize.sessions
-            WHERE app_id = $1 AND visitor = wanted.visitor
-              AND started_at >= coalesce((SELECT before.started_at
-                                            FROM sessionize.sessions AS before
-                                           WHERE before.app_id = $1 AND before.visitor = wanted.visitor
-                                             AND before.started_at < wanted.low
-                                             AND before.cancelled_at IS NULL
-                                             AND before.next_started_at > '-infinity'
-                                           ORDER BY before.started_at DESC
-                                           LIMIT 1), '-infinity')
-              AND started_at <= coalesce((SELECT after.started_at
-                                            FROM sessionize.sessions AS after
-                                           WHERE after.app_id = $1 AND after.visitor = wanted.visitor
-                                             AND after.started_at > wanted.high
-                                             AND after.cancelled_at IS NULL
-                                           ORDER BY after.started_at
-                                           LIMIT 1), 'infinity')
-              FOR UPDATE) AS session",
-    types: &[INTEGER, TEXTS, INSTANTS, INSTANTS],
+    SELECT session_id, started_at, last_event_at, closes_at, expires_at, opened_at, next_started_at, event_count,
+           passive_count, late_count, converted_at, cancelled_at,
+           customer, host(ip), country, channel, cart_items::text, cart_value::text, currency, facts_at
+      FROM sessionize.sessions
+     WHERE session_id = ANY ($1)
+     ORDER BY session_id
+       FOR UPDATE",
+    types: &[BIGINTS],
 };
 
 /// A visitor, and the span of time in which sessions may concern their events.
 pub type Wanted<'v> = (&'v str, Instant, Instant);
 
-/// Locks and reads the sessions of visitors; gives them with the visitor's place in the request.
+/// Locks and reads the sessions of visitors, who must be locked: those in the span asked for, and their neighbours. Gives
+/// them with the visitor's place in the request.
 pub fn load_sessions(connection: &Connection, app: i32, wanted: &[Wanted], mut each: impl FnMut(usize, Session)) {
-    let rows: Rows = kept!(
-        connection,
-        LOAD,
-        &[
-            Argument::integer(app),
-            Argument::text_array(wanted.iter().map(|(visitor, ..)| Some(*visitor))),
-            Argument::wide_array(INSTANT, wanted.iter().map(|(_, low, _)| Some(*low))),
-            Argument::wide_array(INSTANT, wanted.iter().map(|(.., high)| Some(*high))),
-        ]
-    );
+    let OwnTables { sessions, sessions_of_visitor, .. } = own_tables();
+    let mut places = FxHashMap::default();
+    {
+        let index = VisitorIndex::open(sessions, sessions_of_visitor);
+        for (place, (visitor, low, high)) in wanted.iter().enumerate() {
+            let mut see = |session: Glimpse| places.insert(session.id, place);
+            // Back to a session before the span that has no other beside it: what lies before that one is far away.
+            index.walk(app, visitor, Direction::BackFrom(*high), |session| {
+                see(session);
+                session.first >= *low || session.cancelled || session.next_first == Instant::MIN
+            });
+            index.walk(app, visitor, Direction::After(*high), |session| {
+                see(session);
+                session.cancelled
+            });
+        }
+    }
+    if places.is_empty() {
+        return;
+    }
+    let ids = Argument::wide_array(BIGINT, places.keys().map(|id| Some(*id)));
+    let rows: Rows = kept!(connection, LOAD, &[ids]);
     for row in rows.iter() {
-        let place = row.bigint(1).unwrap_or(1) as usize - 1;
-        each(place, read_session(&row).expect("columns that are never null"));
+        let session = read_session(&row).expect("columns that are never null");
+        each(places[&session.id], session);
     }
 }
 
 fn read_session(row: &Row) -> Option<Session> {
     Some(Session {
-        id: row.bigint(2)?,
-        first: row.instant(3)?,
-        last: row.instant(4)?,
-        closes_at: row.instant(5)?,
-        expires_at: row.instant(6)?,
-        opened_at: row.instant(7)?,
-        next_first: row.instant(8)?,
-        events: row.bigint(9)?,
-        passive: row.bigint(10)?,
-        late: row.bigint(11)?,
-        converted_at: row.instant(12),
-        cancelled_at: row.instant(13),
+        id: row.bigint(1)?,
+        first: row.instant(2)?,
+        last: row.instant(3)?,
+        closes_at: row.instant(4)?,
+        expires_at: row.instant(5)?,
+        opened_at: row.instant(6)?,
+        next_first: row.instant(7)?,
+        events: row.bigint(8)?,
+        passive: row.bigint(9)?,
+        late: row.bigint(10)?,
+        converted_at: row.instant(11),
+        cancelled_at: row.instant(12),
         facts: read_facts(row),
     })
 }
 
 fn read_facts(row: &Row) -> Option<Box<Facts>> {
-    let instants: Vec<Option<TimestampWithTimeZone>> = row.array(21)?;
+    let instants: Vec<Option<TimestampWithTimeZone>> = row.array(20)?;
     let fact = |place: usize| {
         let at = i64::from((*instants.get(place)?)?);
-        Some(Fact { at, value: row.text(14 + place)?.into_boxed_str() })
+        Some(Fact { at, value: row.text(13 + place)?.into_boxed_str() })
     };
     Some(Box::new(std::array::from_fn(fact)))
 }
@@ -276,6 +266,33 @@ pub fn update_sessions(connection: &Connection, sessions: &[Written]) {
     if !sessions.is_empty() {
         kept!(connection, UPDATE, &session_arrays(sessions));
     }
+}
+
+const DELETE: Statement = Statement { sql: "DELETE FROM sessionize.sessions WHERE session_id = ANY ($1)", types: &[BIGINTS] };
+
+/// Deletes sessions, to which no row belongs any more.
+pub fn delete_sessions(connection: &Connection, sessions: &[i64]) {
+    if !sessions.is_empty() {
+        kept!(connection, DELETE, &[Argument::wide_array(BIGINT, sessions.iter().map(|session| Some(*session)))]);
+    }
+}
+
+const VISITORS_OF: Statement = Statement {
+    sql: "
+    SELECT DISTINCT session.visitor
+      FROM sessionize.sessions AS session
+     WHERE session.app_id = $1
+       AND session.session_id IN (SELECT coalesce(merged.survivor, id)
+                                    FROM unnest($2) AS id
+                                    LEFT JOIN sessionize.merged_sessions AS merged ON merged.absorbed = id)",
+    types: &[INTEGER, BIGINTS],
+};
+
+/// Whose sessions these are, or what became of them.
+pub fn visitors_of(connection: &Connection, app: i32, sessions: impl Iterator<Item = i64>) -> Vec<String> {
+    let arguments = [Argument::integer(app), Argument::wide_array(BIGINT, sessions.map(Some))];
+    let rows: Rows = kept!(connection, VISITORS_OF, &arguments);
+    rows.iter().filter_map(|row| row.text(1)).collect()
 }
 
 const COUNT_UNASSIGNED: Statement = Statement {

@@ -6,15 +6,14 @@ use sessionize_core::assignment::{Effect, Event, Unassigned};
 use sessionize_core::facts::{FACT_RULES, Fact, Facts};
 
 use super::guess::{self, Guess};
+use super::rebuild::rebuild_corrected;
 use super::record::{Recorded, Recorder};
 use super::settings::{AppSettings, Columns, Tracked, of_firing, own_tables};
 use super::settle::settle;
-use super::statement;
+use super::statement::{self, Kind};
 use super::store::look_up;
 use crate::pg::call::Call;
 use crate::pg::error::{Report, SqlState};
-use crate::pg::owner::AsOwner;
-use crate::pg::spi::Connection;
 use crate::pg::transaction;
 use crate::pg::trigger::{Firing, Moment, TriggerRow};
 use crate::pg_function;
@@ -55,7 +54,7 @@ fn read_facts(columns: &Columns, row: &TriggerRow, at: Instant) -> Option<Box<Fa
 }
 
 /// Whether a value can be stored as a fact: what is no address or no number is passed over, for the event counts all the same.
-fn is_usable(fact: &str, value: &str) -> bool {
+pub fn is_usable(fact: &str, value: &str) -> bool {
     match fact {
         "ip" => {
             let (address, length) = value.split_once('/').unwrap_or((value, "0"));
@@ -67,9 +66,21 @@ fn is_usable(fact: &str, value: &str) -> bool {
     }
 }
 
+fn kind(firing: &Firing) -> Kind {
+    if firing.is_update() { Kind::Update } else { Kind::Insert }
+}
+
+/// Whether a row that goes into a partition comes from another one: an UPDATE is under way, and an INSERT either is not
+/// or would not bring a session along.
+fn is_moved(tracked: &Tracked, row: &TriggerRow) -> bool {
+    let tracking = tracked.tracking;
+    statement::is_under_way(tracking, Kind::Update)
+        && (!statement::is_under_way(tracking, Kind::Insert) || row.datum(tracked.columns.session_id).is_some())
+}
+
 fn begin(call: &mut Call) -> Datum {
     let firing = firing(call, "begin_sessions", Moment::BeforeStatement);
-    statement::begin(of_firing(&firing).tracking);
+    statement::begin(of_firing(&firing).tracking, kind(&firing));
     call.no_row()
 }
 
@@ -77,6 +88,9 @@ fn assign(call: &mut Call) -> Datum {
     let firing = firing(call, "assign_session", Moment::BeforeInsertRow);
     let tracked = of_firing(&firing);
     let row = firing.row();
+    if is_moved(&tracked, &row) {
+        return firing.keep();
+    }
     let session = match read(&tracked.app, &tracked.columns, &row, false) {
         Ok(said) => guess_session(&tracked.app, &said),
         Err(_) => None,
@@ -101,9 +115,8 @@ fn guess_session(app: &AppSettings, said: &Said) -> Option<i64> {
     }
     let mut latest = newest_is_known;
     if !newest_is_known {
-        let _owner = AsOwner::for_look_ups(own_tables().sessions);
         let until = event.at.saturating_add(app.app.reach());
-        let (found, later) = look_up(&Connection::open(), app.id, visitor, until);
+        let (found, later) = look_up(app.id, visitor, until);
         if let Some((mut found, expires_at)) = found
             && event.arrival < expires_at
             && found.takes(&app.app, &mut calendar, event.at, event.effect)
@@ -130,32 +143,58 @@ fn record(call: &mut Call) -> Datum {
     let firing = firing(call, "record_session", Moment::AfterInsertRow);
     let tracked = of_firing(&firing);
     let row = firing.row();
-    let note = |recorder: &mut Recorder| match read(&tracked.app, &tracked.columns, &row, true) {
-        Ok(Said { visitor, event }) => {
-            let guess = row.instant(tracked.columns.session_id);
-            recorder.note_row(visitor, Recorded { event, guess, place: row.place() });
-        }
+    let carried = row.instant(tracked.columns.session_id);
+    if is_moved(&tracked, &row) {
+        let visitor = tracked.columns.visitor.of(&row);
+        statement::with_current(tracked.tracking, Kind::Update, |recorder| recorder.note_correction(visitor.into_iter(), carried));
+        return call.no_row();
+    }
+    note(&tracked, Kind::Insert, |recorder| match read(&tracked.app, &tracked.columns, &row, true) {
+        Ok(Said { visitor, event }) => recorder.note_row(visitor, Recorded { event, guess: carried, place: row.place() }),
         Err(reason) => recorder.note_unassigned(reason),
-    };
-    if statement::with_current(tracked.tracking, note).is_none() {
-        let mut recorder = Recorder::default();
-        note(&mut recorder);
-        finish(&tracked, recorder);
+    });
+    call.no_row()
+}
+
+fn correct(call: &mut Call) -> Datum {
+    let firing = firing(call, "correct_session", Moment::AfterUpdateRow);
+    let tracked = of_firing(&firing);
+    let (before, after) = (firing.row(), firing.new_row());
+    let visitors = [tracked.columns.visitor.of(&before), tracked.columns.visitor.of(&after)];
+    let at = tracked.columns.occurred_at;
+    if visitors[0] != visitors[1] || before.instant(at) != after.instant(at) {
+        let carried = before.instant(tracked.columns.session_id);
+        note(&tracked, Kind::Update, |recorder| recorder.note_correction(visitors.clone().into_iter().flatten(), carried));
     }
     call.no_row()
+}
+
+/// Notes something until the end of the statement, or settles it at once where the statement does not say when it ends.
+fn note(tracked: &Tracked, kind: Kind, mut write: impl FnMut(&mut Recorder)) {
+    if statement::with_current(tracked.tracking, kind, &mut write).is_none() {
+        let mut recorder = Recorder::default();
+        write(&mut recorder);
+        finish(tracked, recorder);
+    }
 }
 
 fn end(call: &mut Call) -> Datum {
     let firing = firing(call, "settle_sessions", Moment::AfterStatement);
     let tracked = of_firing(&firing);
-    if let Some(recorder) = statement::end(tracked.tracking) {
+    if let Some(recorder) = statement::end(tracked.tracking, kind(&firing)) {
         finish(&tracked, recorder);
     }
     call.no_row()
 }
 
-fn finish(tracked: &Tracked, recorder: Recorder) {
-    settle(&tracked.app, &tracked.session_column, recorder);
+fn finish(tracked: &Tracked, mut recorder: Recorder) {
+    let corrections = recorder.take_corrections();
+    if !recorder.is_empty() {
+        settle(&tracked.app, &tracked.session_column, recorder);
+    }
+    if !corrections.visitors.is_empty() || !corrections.sessions.is_empty() {
+        rebuild_corrected(&tracked.app, corrections);
+    }
 }
 
 fn announce(call: &mut Call) -> Datum {
@@ -179,6 +218,10 @@ pg_function!(
 pg_function!(
     /// AFTER INSERT, each statement.
     sessionize_settle, pg_finfo_sessionize_settle, end
+);
+pg_function!(
+    /// AFTER UPDATE, each row.
+    sessionize_correct, pg_finfo_sessionize_correct, correct
 );
 pg_function!(
     /// AFTER any change, each statement, on the extension's own tables of settings.

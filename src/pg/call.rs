@@ -74,6 +74,11 @@ impl<'a> Call<'a> {
         (!argument.isnull).then_some(argument.value)
     }
 
+    /// An `integer` argument.
+    pub fn integer(&self, index: usize) -> Option<i32> {
+        self.datum(index).map(|datum| datum.value() as i32)
+    }
+
     /// A `timestamptz` argument.
     #[inline]
     pub fn instant(&self, index: usize) -> Option<Instant> {

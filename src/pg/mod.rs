@@ -6,6 +6,7 @@ pub mod memory;
 pub mod owner;
 pub mod rows;
 pub mod session_log;
+pub mod sessions;
 pub mod spi;
 pub mod table;
 pub mod transaction;

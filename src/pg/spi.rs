@@ -140,14 +140,15 @@ impl<'a> Row<'a> {
         self.datum(column).map(|datum| pg_sys::Oid::from(datum.value() as u32))
     }
 
+    /// A `tid` column.
+    pub fn row_address(&self, column: usize) -> Option<pg_sys::ItemPointerData> {
+        // SAFETY: a tid is passed as a pointer to its stored form.
+        self.datum(column).map(|datum| unsafe { *datum.cast_mut_ptr::<pg_sys::ItemPointerData>() })
+    }
+
     /// A `timestamptz` column.
     pub fn instant(&self, column: usize) -> Option<Instant> {
         self.bigint(column)
-    }
-
-    /// A `boolean` column.
-    pub fn boolean(&self, column: usize) -> Option<bool> {
-        self.datum(column).map(|datum| datum.value() & 0xff != 0)
     }
 
     /// A `text` column.
@@ -180,11 +181,6 @@ pub struct Argument {
 
 impl Argument {
     const NULL: Argument = Argument { value: pg_sys::Datum::null(), null: true };
-
-    /// A `bigint` or `timestamptz`.
-    pub fn bigint(value: i64) -> Self {
-        Argument { value: pg_sys::Datum::from(value), null: false }
-    }
 
     /// An argument of the function under way, which the statement takes with the same type.
     pub fn passed(value: Option<pg_sys::Datum>) -> Self {

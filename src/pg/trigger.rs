@@ -41,6 +41,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// A row's address in a table or partition.
+    pub fn of(relation: pg_sys::Oid, address: pg_sys::ItemPointerData) -> Self {
+        let (block, line) = pgrx::itemptr::item_pointer_get_both(address);
+        Place { relation, block, line }
+    }
+
     /// As PostgreSQL writes it.
     pub fn pointer(&self) -> pg_sys::ItemPointerData {
         let mut pointer = pg_sys::ItemPointerData::default();
@@ -177,8 +183,7 @@ impl TriggerRow<'_> {
 
     /// Where the row is stored; meaningful after it was inserted.
     pub fn place(&self) -> Place {
-        let (block, line) = pgrx::itemptr::item_pointer_get_both(self.tuple.t_self);
-        Place { relation: self.relation, block, line }
+        Place::of(self.relation, self.tuple.t_self)
     }
 }
 

@@ -14,6 +14,7 @@ fresh_database sessionize_zones
 
 sql sessionize_zones <<'SQL'
 SET timezone = 'UTC';
+SET jit = off; -- hundreds of small queries with large estimates
 CREATE FUNCTION known_to_us(name text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM sessionize_daily('2000-01-01 00:00+00', name);
@@ -25,11 +26,15 @@ CREATE TABLE zones AS SELECT name AS zone FROM pg_timezone_names WHERE known_to_
 
 -- Instants around every change of the offset, close by and a microsecond before; and everyday ones.
 CREATE FUNCTION instants(zone text) RETURNS SETOF timestamptz LANGUAGE sql AS $$
-    WITH days AS (
-        SELECT day, day AT TIME ZONE zone - day AT TIME ZONE 'UTC' AS ahead
-        FROM generate_series(timestamptz '1970-01-01+00', '2037-12-30+00', '1 day') AS day
+    WITH weeks AS (
+        SELECT week, week AT TIME ZONE zone - week AT TIME ZONE 'UTC' AS ahead
+        FROM generate_series(timestamptz '1970-01-01+00', '2037-12-24+00', '7 days') AS week
+    ), changing AS (
+        SELECT week FROM (SELECT week, ahead <> lead(ahead) OVER (ORDER BY week) AS changes FROM weeks) AS compared WHERE changes
     ), changes AS (
-        SELECT day FROM (SELECT day, ahead <> lead(ahead) OVER (ORDER BY day) AS changes FROM days) AS compared WHERE changes
+        SELECT day FROM changing, LATERAL generate_series(week, week + interval '6 days', '1 day') AS day
+        WHERE day AT TIME ZONE zone - day AT TIME ZONE 'UTC'
+           <> (day + interval '1 day') AT TIME ZONE zone - (day + interval '1 day') AT TIME ZONE 'UTC'
     ), near AS (
         SELECT DISTINCT day + half_hour * interval '30 minutes' AS instant FROM changes, generate_series(-6, 60) AS half_hour
     )

@@ -114,6 +114,15 @@ impl Session {
         self.cancelled_at.is_none() && state != State::Expired
     }
 
+    /// Takes over what a session was before its events were read again: when it was opened, and what people did to it.
+    pub fn carry_over(&mut self, app: &App, calendar: &mut Calendar, before: &Session) {
+        self.opened_at = before.opened_at;
+        self.late = before.late;
+        self.converted_at = self.converted_at.or(before.converted_at);
+        absorb(&mut self.facts, &before.facts);
+        self.reschedule(app, calendar);
+    }
+
     /// Moves closing and expiry to where the latest event and the opening put them; never backwards.
     fn reschedule(&mut self, app: &App, calendar: &mut Calendar) {
         let ends = match app.rule {
@@ -163,6 +172,29 @@ impl App {
         }
     }
 
+    /// The session after events that belong to it and to no other, in the common case of one growing session; none where
+    /// it takes more to decide. The events must be in order, and either all qualify or be a single passive one.
+    pub fn grow(&self, calendar: &mut Calendar, session: &Session, events: &[Event]) -> Option<Session> {
+        let takes = |event: &Event| session.takes_at(self, event.arrival) && event.facts.is_none();
+        let fits = match events {
+            [event] if event.effect == Effect::Passive => {
+                self.surrounds(calendar, session, event.at) && self.extends(calendar, session, &[event.at.clamp(session.first, session.last)]).is_some()
+            }
+            _ => {
+                let instants: Vec<Instant> = events.iter().map(|event| event.at).collect();
+                events.iter().all(|event| event.effect == Effect::Qualifies) && self.extends(calendar, session, &instants).is_some()
+            }
+        };
+        if !fits || !events.iter().all(takes) {
+            return None;
+        }
+        let mut history = History::new(vec![session.clone()]);
+        for event in events {
+            history.assign(self, calendar, event, || 0).ok()?;
+        }
+        history.into_sessions().into_iter().next().filter(|grown| grown.id == session.id && grown.first == session.first)
+    }
+
     /// Whether events that fall within a session, or follow it closely, belong to it and to no other: what the common
     /// case of one growing session asks. `instants` are in order. Gives the session's new last event.
     pub fn extends(&self, calendar: &mut Calendar, session: &Session, instants: &[Instant]) -> Option<Instant> {
@@ -200,6 +232,16 @@ impl History {
     /// The sessions, in order of their first events.
     pub fn sessions(&self) -> &[Session] {
         &self.sessions
+    }
+
+    /// The sessions, to be changed without moving them.
+    pub fn sessions_mut(&mut self) -> &mut [Session] {
+        &mut self.sessions
+    }
+
+    /// The sessions alone.
+    pub fn into_sessions(self) -> Vec<Session> {
+        self.sessions
     }
 
     /// Which sessions became part of which, in the order in which it happened.
@@ -294,7 +336,8 @@ impl History {
     fn take(&mut self, app: &App, calendar: &mut Calendar, place: usize, event: &Event) -> i64 {
         let later_session = self.sessions.last().is_some_and(|session| session.first > event.at);
         let session = &mut self.sessions[place];
-        session.late += i64::from(event.at < session.last || later_session);
+        let next_is_later = session.next_first != Instant::MAX && session.next_first > event.at;
+        session.late += i64::from(event.at < session.last || later_session || next_is_later);
         session.events += 1;
         session.last = session.last.max(event.at);
         let began = session.first;

@@ -1,0 +1,116 @@
+-- Scoring sessions by the rules about risk.
+
+CREATE FUNCTION set_risk_thresholds(
+    app text, monitored_from integer DEFAULT NULL, review_from integer DEFAULT NULL, restricted_from integer DEFAULT NULL
+) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    wanted integer := sessionize.app_id($1);
+    changed sessionize.apps;
+BEGIN
+    IF wanted IS NULL THEN
+        RAISE EXCEPTION 'application must not be null' USING ERRCODE = '22004', HINT = 'Name the application.';
+    END IF;
+    UPDATE sessionize.apps AS known
+       SET monitored_from = coalesce($2, known.monitored_from), review_from = coalesce($3, known.review_from),
+           restricted_from = coalesce($4, known.restricted_from)
+     WHERE known.app_id = wanted RETURNING * INTO changed;
+    IF NOT (0 < changed.monitored_from AND changed.monitored_from <= changed.review_from
+            AND changed.review_from <= changed.restricted_from AND changed.restricted_from <= 101) THEN
+        RAISE EXCEPTION 'thresholds of risk levels are out of order'
+            USING ERRCODE = '22023',
+                  DETAIL = format('Monitored from %s, review from %s, restricted from %s.',
+                                  changed.monitored_from, changed.review_from, changed.restricted_from),
+                  HINT = 'Use scores from 1 to 101, rising from level to level; no score reaches 101.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION set_risk_thresholds(text, integer, integer, integer) IS
+    'from which score on a session of the application is monitored, to be reviewed, restricted; NULL leaves a threshold as it is. Holds from the next assessment on';
+
+CREATE FUNCTION sessionize.scoring(app_id integer) RETURNS text
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    -- gives for each session the rules that hold, as json objects
+    SELECT format('SELECT fact.session_id, array_remove(ARRAY[%s]::jsonb[], NULL) AS found FROM sessionize.session_facts AS fact WHERE fact.session_id = ANY ($1)',
+                  coalesce(string_agg(format('CASE WHEN (%s) THEN %L::jsonb END', rule.condition,
+                                             jsonb_build_object('rule', rule.name, 'weight', rule.weight, 'description', rule.description)),
+                                      ', ' ORDER BY rule.weight DESC, rule.name), ''))
+      FROM sessionize.risk_rules AS rule
+     WHERE rule.enabled AND (rule.app_id IS NULL OR rule.app_id = scoring.app_id)
+       -- an application's own rule stands for the common one of that name
+       AND NOT (rule.app_id IS NULL AND EXISTS (SELECT FROM sessionize.risk_rules AS own
+                                                 WHERE own.app_id = scoring.app_id AND own.name = rule.name));
+END;
+COMMENT ON FUNCTION sessionize.scoring(integer) IS 'the query that applies the rules of an application to sessions, given by their ids';
+
+CREATE FUNCTION sessionize.assess(app sessionize.apps, since timestamptz) RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    touched bigint[];
+BEGIN
+    PERFORM sessionize.learn_cart_norms(app.app_id);
+    -- Without waiting: nobody can be in a deadlock with this. What is being changed now is touched again.
+    SELECT array_agg(session_id) INTO touched
+      FROM (SELECT session.session_id FROM sessionize.sessions AS session
+             WHERE session.app_id = app.app_id AND session.last_event_at >= since
+               AND session.last_event_day >= (since AT TIME ZONE 'UTC')::date
+             FOR NO KEY UPDATE SKIP LOCKED) AS free;
+    EXECUTE format($query$
+        WITH judged AS MATERIALIZED (
+            %s
+        ), scored AS MATERIALIZED (
+            SELECT judged.session_id, judged.found,
+                   least(100, (SELECT coalesce(sum((rule ->> 'weight')::integer), 0) FROM unnest(judged.found) AS rule)) AS score
+              FROM judged
+        ), changed AS MATERIALIZED (
+            SELECT session.session_id, session.app_id, session.risk AS old_risk, scored.score,
+                   CASE WHEN session.risk_reasons ? 'set_by_hand' THEN session.risk ELSE sessionize.risk_level($2, scored.score::integer) END AS new_risk,
+                   nullif(coalesce(session.risk_reasons, '{}') - 'rules'
+                          || CASE WHEN scored.found = '{}' THEN '{}' ELSE jsonb_build_object('rules', to_jsonb(scored.found)) END, '{}') AS reasons
+              FROM scored JOIN sessionize.sessions AS session USING (session_id)
+        ), written AS (
+            UPDATE sessionize.sessions AS session SET risk = changed.new_risk, risk_score = changed.score, risk_reasons = changed.reasons
+              FROM changed
+             WHERE session.session_id = changed.session_id
+               AND (session.risk, session.risk_score, session.risk_reasons) IS DISTINCT FROM (changed.new_risk, changed.score, changed.reasons)
+            RETURNING changed.*
+        )
+        INSERT INTO sessionize.session_changes (session_id, app_id, what, old_value, new_value, reason)
+        SELECT written.session_id, written.app_id, 'risk', written.old_risk, written.new_risk,
+               (SELECT string_agg(rule ->> 'rule', ', ') FROM jsonb_array_elements(written.reasons -> 'rules') AS rule)
+          FROM written WHERE written.old_risk <> written.new_risk ORDER BY written.session_id
+        $query$, sessionize.scoring(app.app_id)) USING touched, app;
+    RETURN coalesce(cardinality(touched), 0);
+END $$;
+COMMENT ON FUNCTION sessionize.assess(sessionize.apps, timestamptz) IS
+    'scores the sessions of an application that had an event since an instant';
+
+CREATE FUNCTION assess_session_risk(app text DEFAULT NULL, since interval DEFAULT '1 day') RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+BEGIN
+    IF since IS NULL OR since < '0' THEN
+        RAISE EXCEPTION 'period "%" is not a time to look back', coalesce(since::text, 'null')
+            USING ERRCODE = CASE WHEN since IS NULL THEN '22004' ELSE '22023' END, HINT = 'Use an interval such as ''1 day''.';
+    END IF;
+    RETURN (SELECT coalesce(sum(sessionize.assess(known, now() - since)), 0)
+              FROM sessionize.apps AS known WHERE app IS NULL OR known.app_id = sessionize.app_id(app));
+END $$;
+COMMENT ON FUNCTION assess_session_risk(text, interval) IS
+    'scores the sessions that had an event in the period before now by the enabled rules of sessionize.risk_rules, and gives how many; levels set by hand stay';
+
+CREATE FUNCTION visitor_risk(app text, visitor text) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, @extschema@, pg_temp
+AS $$
+DECLARE
+    levels constant text[] := '{normal,monitored,review,restricted}';
+    wanted constant integer := sessionize.app_id($1);
+BEGIN
+    RETURN levels[(SELECT coalesce(max(array_position(levels, session.risk)), 1)
+                     FROM sessionize.sessions AS session
+                    WHERE (wanted IS NULL OR session.app_id = wanted) AND session.visitor = $2 AND session.expires_at > now())];
+END $$;
+COMMENT ON FUNCTION visitor_risk(text, text) IS
+    'the highest risk level of a visitor''s sessions that have not expired; normal if there are none';

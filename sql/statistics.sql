@@ -1,0 +1,196 @@
+-- Totals by application, cheap to ask for: days on which nothing changes any more are added up once.
+
+CREATE TABLE sessionize.daily_totals (
+    app_id integer NOT NULL,
+    day date NOT NULL,
+    outcome text NOT NULL,
+    risk text NOT NULL,
+    sessions bigint NOT NULL,
+    events numeric NOT NULL,
+    passive_events numeric NOT NULL,
+    late_events numeric NOT NULL,
+    PRIMARY KEY (app_id, day, outcome, risk)
+);
+COMMENT ON TABLE sessionize.daily_totals IS
+    'sessions by day of their last event, for days that have settled; refresh_statistics() keeps it, nothing is wrong without it';
+
+CREATE TABLE sessionize.changed_days (
+    app_id integer NOT NULL,
+    day date NOT NULL,
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    PRIMARY KEY (app_id, day, changed_in)
+);
+COMMENT ON TABLE sessionize.changed_days IS
+    'settled days on which something changed after all: they are counted afresh until refresh_statistics() has added them up again. Each transaction has its own rows and waits for nobody';
+
+CREATE FUNCTION sessionize.first_open_day() RETURNS date
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- a session expires 48 hours after its last event, or after it appeared
+    SELECT (now() AT TIME ZONE 'UTC')::date - 2;
+END;
+COMMENT ON FUNCTION sessionize.first_open_day() IS 'sessions whose last event was on an earlier day have settled, unless they appeared late';
+
+CREATE FUNCTION sessionize.note_changed_day() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- While nothing has been added up there is nothing to correct: a restore or first backfill goes without.
+    IF NOT EXISTS (SELECT FROM sessionize.daily_totals) THEN
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        INSERT INTO sessionize.changed_days (app_id, day)
+        SELECT DISTINCT gone.app_id, gone.last_event_day FROM gone ON CONFLICT DO NOTHING;
+    ELSE
+        INSERT INTO sessionize.changed_days (app_id, day) VALUES (NEW.app_id, NEW.last_event_day) ON CONFLICT DO NOTHING;
+        IF TG_OP = 'UPDATE' AND OLD.last_event_day <> NEW.last_event_day THEN
+            INSERT INTO sessionize.changed_days (app_id, day) VALUES (OLD.app_id, OLD.last_event_day) ON CONFLICT DO NOTHING;
+        END IF;
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION sessionize.note_changed_day() IS 'triggers of sessionize.sessions: a settled day has to be counted again';
+
+-- The conditions are all that an event of today costs.
+CREATE TRIGGER note_inserted_day AFTER INSERT ON sessionize.sessions
+    FOR EACH ROW WHEN (NEW.last_event_day < (now() AT TIME ZONE 'UTC')::date - 2)
+    EXECUTE FUNCTION sessionize.note_changed_day();
+CREATE TRIGGER note_updated_day AFTER UPDATE ON sessionize.sessions
+    FOR EACH ROW WHEN (OLD.last_event_day < (now() AT TIME ZONE 'UTC')::date - 2)
+    EXECUTE FUNCTION sessionize.note_changed_day();
+CREATE TRIGGER note_deleted_day AFTER DELETE ON sessionize.sessions REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION sessionize.note_changed_day();
+
+CREATE FUNCTION refresh_statistics() RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    written bigint;
+BEGIN
+    LOCK TABLE sessionize.daily_totals IN SHARE ROW EXCLUSIVE MODE;
+    IF NOT EXISTS (SELECT FROM sessionize.daily_totals) THEN
+        -- the first time: whoever is writing has not noted what changes
+        LOCK TABLE sessionize.sessions IN SHARE MODE;
+    END IF;
+    -- one statement, one moment: a change is either added up with its note, or its note remains
+    WITH changed AS (
+        DELETE FROM sessionize.changed_days RETURNING app_id, day
+    ), due AS (
+        SELECT app.app_id, open.day
+          FROM sessionize.apps AS app,
+               LATERAL (SELECT min(last_event_day) FROM sessionize.sessions WHERE app_id = app.app_id) AS first (day),
+               LATERAL generate_series(first.day, sessionize.first_open_day() - 1, interval '1 day') AS series (instant),
+               LATERAL (SELECT series.instant::date) AS open (day)
+         WHERE NOT EXISTS (SELECT FROM sessionize.daily_totals AS known WHERE known.app_id = app.app_id AND known.day = open.day)
+        UNION
+        SELECT app_id, day FROM changed WHERE day < sessionize.first_open_day()
+    ), counted AS (
+        SELECT due.app_id, due.day,
+               CASE WHEN session.cancelled_at IS NOT NULL THEN 'cancelled' WHEN session.converted_at IS NOT NULL THEN 'converted' ELSE 'expired' END AS outcome,
+               coalesce(session.risk, 'normal') AS risk,
+               count(session.session_id) AS sessions, coalesce(sum(session.event_count), 0) AS events,
+               coalesce(sum(session.passive_count), 0) AS passive_events, coalesce(sum(session.late_count), 0) AS late_events
+          FROM due LEFT JOIN sessionize.sessions AS session ON session.app_id = due.app_id AND session.last_event_day = due.day
+         GROUP BY 1, 2, 3, 4
+    ), emptied AS (
+        UPDATE sessionize.daily_totals AS known SET sessions = 0, events = 0, passive_events = 0, late_events = 0
+          FROM due
+         WHERE known.app_id = due.app_id AND known.day = due.day
+           AND NOT EXISTS (SELECT FROM counted WHERE (counted.app_id, counted.day, counted.outcome, counted.risk)
+                                                   = (known.app_id, known.day, known.outcome, known.risk))
+    )
+    INSERT INTO sessionize.daily_totals AS known SELECT * FROM counted
+    ON CONFLICT ON CONSTRAINT daily_totals_pkey
+    DO UPDATE SET sessions = excluded.sessions, events = excluded.events,
+                  passive_events = excluded.passive_events, late_events = excluded.late_events;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    RETURN written;
+END $$;
+COMMENT ON FUNCTION refresh_statistics() IS
+    'adds up the days that have settled since the last call; call it once a day so that sessionize.app_statistics stays cheap';
+
+CREATE VIEW sessionize.settled_totals AS
+WITH appeared_late AS (
+    SELECT session.app_id, session.risk,
+           sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at, session.expires_at,
+                                     now(), sessionize.is_inclusive(app)) AS status
+      FROM sessionize.apps AS app JOIN sessionize.sessions AS session ON session.app_id = app.app_id
+     WHERE session.opened_at - session.started_at >= interval '1 minute'
+       AND session.opened_at > now() - interval '4 days'
+       AND session.last_event_day < sessionize.first_open_day()
+       AND session.converted_at IS NULL AND session.cancelled_at IS NULL
+       AND EXISTS (SELECT FROM sessionize.daily_totals AS total WHERE total.app_id = session.app_id AND total.day = session.last_event_day)
+       AND NOT EXISTS (SELECT FROM sessionize.changed_days AS changed WHERE changed.app_id = session.app_id AND changed.day = session.last_event_day)
+)
+    SELECT total.app_id, total.outcome AS status, total.risk, total.sessions, total.events, total.passive_events, total.late_events
+      FROM sessionize.daily_totals AS total
+     WHERE NOT EXISTS (SELECT FROM sessionize.changed_days AS changed WHERE changed.app_id = total.app_id AND changed.day = total.day)
+    UNION ALL -- those stand among the expired, and need not have expired
+    SELECT late.app_id, late.status, late.risk, 1, 0, 0, 0 FROM appeared_late AS late
+    UNION ALL
+    SELECT late.app_id, 'expired', late.risk, -1, 0, 0, 0 FROM appeared_late AS late;
+COMMENT ON VIEW sessionize.settled_totals IS 'what has been added up and holds, by application, status and risk';
+
+CREATE VIEW sessionize.unsettled_days AS
+    SELECT app.app_id, bounds.from_day, bounds.to_day
+      FROM sessionize.apps AS app,
+           LATERAL (SELECT coalesce((SELECT max(total.day) + 1 FROM sessionize.daily_totals AS total WHERE total.app_id = app.app_id), '-infinity'),
+                           'infinity'::date
+                    UNION ALL
+                    SELECT DISTINCT changed.day, changed.day FROM sessionize.changed_days AS changed
+                     WHERE changed.app_id = app.app_id
+                       AND changed.day <= (SELECT max(total.day) FROM sessionize.daily_totals AS total WHERE total.app_id = app.app_id)
+                    UNION ALL
+                    -- before the first day that was added up
+                    SELECT '-infinity', (SELECT min(total.day) - 1 FROM sessionize.daily_totals AS total WHERE total.app_id = app.app_id)
+                   ) AS bounds (from_day, to_day);
+COMMENT ON VIEW sessionize.unsettled_days IS 'ranges of days whose sessions have to be counted, because they have not been added up or have changed since';
+
+CREATE VIEW sessionize.app_statistics AS
+WITH recent AS (
+    SELECT session.app_id,
+           sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at, session.expires_at,
+                                     now(), sessionize.is_inclusive(app)) AS status,
+           session.risk, count(*) AS sessions, sum(session.event_count) AS events,
+           sum(session.passive_count) AS passive_events, sum(session.late_count) AS late_events
+      FROM sessionize.unsettled_days AS days JOIN sessionize.apps AS app USING (app_id),
+           -- range by range through the index, however the planner guesses their size
+           LATERAL (SELECT * FROM sessionize.sessions AS session WHERE session.app_id = days.app_id
+                       AND session.last_event_day BETWEEN days.from_day AND days.to_day OFFSET 0) AS session
+     GROUP BY 1, 2, 3
+), counted AS (
+    SELECT part.app_id, sum(part.sessions) AS sessions,
+           sum(part.sessions) FILTER (WHERE part.status = 'active') AS active,
+           sum(part.sessions) FILTER (WHERE part.status = 'closed') AS closed,
+           sum(part.sessions) FILTER (WHERE part.status = 'expired') AS expired,
+           sum(part.sessions) FILTER (WHERE part.status = 'converted') AS converted,
+           sum(part.sessions) FILTER (WHERE part.status = 'cancelled') AS cancelled,
+           sum(part.sessions) FILTER (WHERE part.risk = 'normal') AS normal,
+           sum(part.sessions) FILTER (WHERE part.risk = 'monitored') AS monitored,
+           sum(part.sessions) FILTER (WHERE part.risk = 'review') AS review,
+           sum(part.sessions) FILTER (WHERE part.risk = 'restricted') AS restricted,
+           sum(part.events) AS events, sum(part.passive_events) AS passive_events, sum(part.late_events) AS late_events
+      FROM (SELECT * FROM sessionize.settled_totals UNION ALL SELECT * FROM recent) AS part
+     GROUP BY part.app_id
+)
+SELECT app.app_id, app.name AS app,
+       coalesce(counted.sessions, 0)::bigint AS sessions,
+       coalesce(counted.active, 0)::bigint AS active, coalesce(counted.closed, 0)::bigint AS closed,
+       coalesce(counted.expired, 0)::bigint AS expired, coalesce(counted.converted, 0)::bigint AS converted,
+       coalesce(counted.cancelled, 0)::bigint AS cancelled,
+       coalesce(counted.normal, 0)::bigint AS normal, coalesce(counted.monitored, 0)::bigint AS monitored,
+       coalesce(counted.review, 0)::bigint AS review, coalesce(counted.restricted, 0)::bigint AS restricted,
+       coalesce(counted.events, 0)::bigint AS events, coalesce(counted.passive_events, 0)::bigint AS passive_events,
+       coalesce(counted.late_events, 0)::bigint AS late_events,
+       (SELECT count(*) FROM sessionize.merged_sessions AS merged WHERE merged.app_id = app.app_id) AS merges,
+       (SELECT coalesce(jsonb_object_agg(reasons.reason, reasons.event_count), '{}')
+          FROM (SELECT lost.reason, sum(lost.event_count) AS event_count FROM sessionize.unassigned_events AS lost
+                 WHERE lost.app_id = app.app_id GROUP BY lost.reason) AS reasons) AS unassigned_events,
+       (SELECT max(session.last_event_at) FROM sessionize.sessions AS session
+         WHERE session.app_id = app.app_id
+           AND session.last_event_day = (SELECT max(newest.last_event_day) FROM sessionize.sessions AS newest
+                                          WHERE newest.app_id = app.app_id)) AS last_event_at
+  FROM sessionize.apps AS app LEFT JOIN counted USING (app_id);
+COMMENT ON VIEW sessionize.app_statistics IS
+    'per application: sessions by status and by risk, events, late events, merges, events without a session by reason, the last event';

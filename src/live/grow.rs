@@ -1,0 +1,60 @@
+//! The common case: the events of one visitor all fall into, or follow closely, the session that was guessed.
+
+use sessionize_core::assignment::{Effect, Event, Session};
+use sessionize_core::instant::DAY;
+
+use super::record::VisitorRows;
+use super::settings::{AppSettings, OwnTables, own_tables};
+use crate::pg::sessions::{FixedColumns, Grown, grow};
+
+/// Lets the guessed session take a visitor's rows by changing its row alone. Whether that was right is seen in that row
+/// at that moment; if it was not, nothing is changed.
+pub fn grow_guessed(app: &AppSettings, rows: &VisitorRows) -> bool {
+    let [first, others @ ..] = rows.rows.as_slice() else { return false };
+    let Some(guess) = first.guess else { return false };
+    let plain = |effect| effect == Effect::Qualifies;
+    let common = others.iter().all(|row| row.guess == Some(guess) && plain(row.event.effect))
+        && (plain(first.event.effect) || others.is_empty() && first.event.effect == Effect::Passive)
+        && rows.rows.iter().all(|row| row.event.facts.is_none());
+    if !common || super::guess::is_drawn(guess) {
+        return false;
+    }
+    let mut events: Vec<Event> = rows.rows.iter().map(|row| row.event.clone()).collect();
+    events.sort_by_key(|event| event.at);
+    let OwnTables { sessions, sessions_pkey, .. } = own_tables();
+    let grown = grow(sessions, sessions_pkey, guess, |row, cancelled| {
+        if cancelled || row.app_id != app.id {
+            return None;
+        }
+        let session = app.app.grow(&mut app.calendar.borrow_mut(), &session_of(row), &events)?;
+        Some(FixedColumns {
+            last: session.last,
+            closes_at: session.closes_at,
+            expires_at: session.expires_at,
+            events: session.events,
+            passive: session.passive,
+            late: session.late,
+            last_day: session.last.div_euclid(DAY) as i32,
+            ..*row
+        })
+    });
+    grown == Grown::Yes
+}
+
+fn session_of(row: &FixedColumns) -> Session {
+    Session {
+        id: row.id,
+        first: row.first,
+        last: row.last,
+        closes_at: row.closes_at,
+        expires_at: row.expires_at,
+        opened_at: row.opened_at,
+        next_first: row.next_first,
+        events: row.events,
+        passive: row.passive,
+        late: row.late,
+        converted_at: None,
+        cancelled_at: None,
+        facts: None,
+    }
+}

@@ -1,0 +1,128 @@
+//! Rows of event tables that are there already, read with the rights of the table's owner.
+
+use pgrx::pg_sys::{self, Oid};
+use sessionize_core::Instant;
+use sessionize_core::assignment::{Effect, Event};
+use sessionize_core::facts::{FACT_RULES, FACTS, Fact, Facts};
+
+use super::record::Recorded;
+use super::settings::{AppSettings, own_tables};
+use super::triggers::is_usable;
+use crate::pg::owner::AsOwner;
+use crate::pg::spi::{Argument, Connection, Row};
+use crate::pg::trigger::Place;
+
+/// A tracked table as SQL names it.
+pub struct EventTable {
+    /// The table.
+    pub relation: Oid,
+    /// Its application.
+    pub app: i32,
+    /// Its name, qualified and quoted.
+    pub name: String,
+    /// The column of the session, quoted.
+    pub session_id: String,
+    /// The same, as it is called.
+    pub session_column: String,
+    visitor: String,
+    visitor_type: Oid,
+    columns: String,
+}
+
+const READ_TABLES: &str = "
+    SELECT events::oid, events::regclass::text, quote_ident(visitor), quote_ident(occurred_at), quote_ident(session_id),
+           quote_ident(kind), quote_ident(customer), quote_ident(ip), quote_ident(country), quote_ident(channel),
+           quote_ident(cart_items), quote_ident(cart_value), quote_ident(currency), session_id::text,
+           (SELECT atttypid FROM pg_attribute WHERE attrelid = events AND attname = visitor), app_id
+      FROM sessionize.tracked_tables
+     WHERE (app_id = $1 OR $1 IS NULL) AND (tracking_id = $2 OR $2 IS NULL)
+       AND EXISTS (SELECT FROM pg_class WHERE oid = events)
+     ORDER BY tracking_id";
+
+/// The tracked tables of an application, or the one of a tracking number.
+pub fn tables(app: Option<i32>, tracking: Option<i32>) -> Vec<EventTable> {
+    let _owner = AsOwner::for_look_ups(own_tables().sessions);
+    let connection = Connection::open();
+    let arguments = [Argument::or_null(app.map(Argument::integer)), Argument::or_null(tracking.map(Argument::integer))];
+    let rows = connection.run_once(READ_TABLES, &arguments, &[pg_sys::INT4OID, pg_sys::INT4OID]);
+    rows.iter().filter_map(|row| read_table(&row)).collect()
+}
+
+fn read_table(row: &Row) -> Option<EventTable> {
+    let (visitor, occurred_at, session_id) = (row.text(3)?, row.text(4)?, row.text(5)?);
+    let optional = |column: usize| row.text(column).map_or("NULL::text".to_owned(), |name| format!("event.{name}::text"));
+    let facts: Vec<String> = (0..FACTS).map(|place| optional(7 + place)).collect();
+    let columns = format!(
+        "event.tableoid, event.ctid, event.{visitor}::text, event.{occurred_at}, event.{session_id}, {}, {}",
+        optional(6),
+        facts.join(", ")
+    );
+    Some(EventTable {
+        relation: row.oid(1)?,
+        app: row.integer(16)?,
+        name: row.text(2)?,
+        session_id,
+        session_column: row.text(14)?,
+        visitor,
+        visitor_type: row.oid(15)?,
+        columns,
+    })
+}
+
+impl EventTable {
+    /// The condition under which a row belongs to the visitor `$1`, written so that an index on the column can help;
+    /// none where the column cannot hold that visitor.
+    fn belongs(&self, visitor: &str) -> Option<String> {
+        let column = &self.visitor;
+        match self.visitor_type {
+            pg_sys::TEXTOID | pg_sys::VARCHAROID => Some(format!("event.{column} = $1")),
+            pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID => {
+                let number: i64 = visitor.parse().ok()?;
+                (number.to_string() == visitor).then(|| format!("event.{column} = $1::text::bigint"))
+            }
+            _ => Some(format!("event.{column}::text = $1")),
+        }
+    }
+
+    /// Locks and reads a visitor's rows.
+    pub fn rows_of(&self, app: &AppSettings, visitor: &str, mut each: impl FnMut(Recorded)) {
+        let Some(belongs) = self.belongs(visitor) else { return };
+        let sql = format!("SELECT {} FROM {} AS event WHERE {belongs} FOR NO KEY UPDATE", self.columns, self.name);
+        let _owner = AsOwner::of_relation(self.relation);
+        let connection = Connection::open();
+        let rows = connection.run_once(&sql, &[Argument::text(visitor)], &[pg_sys::TEXTOID]);
+        rows.iter().filter_map(|row| read_row(app, &row)).for_each(|(_, row)| each(row));
+    }
+
+    /// Locks and reads the rows without session of one partition, or of the table, in a range of blocks.
+    pub fn unassigned_rows(&self, app: &AppSettings, leaf: Oid, blocks: (u32, u32), mut each: impl FnMut(String, Recorded)) {
+        let _owner = AsOwner::of_relation(leaf);
+        let connection = Connection::open();
+        let named = connection.run_once("SELECT $1::regclass::text", &[Argument::oid(leaf)], &[pg_sys::OIDOID]);
+        let Some(leaf) = named.first().and_then(|row| row.text(1)) else { return };
+        let sql = format!(
+            "SELECT {} FROM ONLY {leaf} AS event
+              WHERE event.ctid >= '({},0)' AND event.ctid < '({},0)' AND event.{} IS NULL AND event.{} IS NOT NULL
+                FOR NO KEY UPDATE SKIP LOCKED",
+            self.columns, blocks.0, blocks.1, self.session_id, self.visitor
+        );
+        let rows = connection.run_once(&sql, &[], &[]);
+        rows.iter().filter_map(|row| read_row(app, &row)).for_each(|(visitor, row)| each(visitor, row));
+    }
+}
+
+/// A row as if its event had arrived on time; none where it can have no session.
+fn read_row(app: &AppSettings, row: &Row) -> Option<(String, Recorded)> {
+    let visitor = row.text(3)?;
+    let at: Instant = row.instant(4)?;
+    let at = app.app.admits(Some(at), at).ok()?;
+    let effect = app.effect(row.text(6).as_deref());
+    let place = Place::of(row.oid(1)?, row.row_address(2)?);
+    let fact = |place: usize| {
+        let value = row.text(7 + place).filter(|value| is_usable(FACT_RULES[place].0, value))?;
+        Some(Fact { at, value: value.into_boxed_str() })
+    };
+    let facts: Facts = std::array::from_fn(fact);
+    let facts = (effect != Effect::Passive && facts.iter().any(Option::is_some)).then(|| Box::new(facts));
+    Some((visitor, Recorded { event: Event { at, arrival: at, effect, facts }, guess: row.bigint(5), place }))
+}

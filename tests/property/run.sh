@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Order does not matter: random histories, each shuffled and split at random into statements, transactions and
+# connections, end with the sessions that the aggregates compute from their events. See histories.py.
+#
+#   tests/property/run.sh      HISTORIES=1200, SEED and BASE choose other ones; a failure prints them
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+histories=${HISTORIES:-1200} seed=${SEED:-$RANDOM} base=${BASE:-$(date +%s)}
+fresh_database sessionize_property
+sql sessionize_property -f "$ROOT/tests/oracle.sql"
+sql sessionize_property <<SQL
+CREATE EXTENSION dblink;
+CREATE TABLE other AS
+SELECT 'dbname=sessionize_property host=$PGHOST port=$PGPORT user=$PGUSER options=-cstatement_timeout=30s' AS connection;
+CREATE FUNCTION fails(statement text) RETURNS void LANGUAGE plpgsql AS \$\$
+BEGIN
+    EXECUTE statement;
+    RAISE 'the statement should have failed';
+EXCEPTION WHEN unique_violation THEN
+END \$\$;
+SQL
+
+"$ROOT/tests/property/histories.py" "$seed" "$base" "$histories" >"$SCRATCH/histories.sql"
+status=0
+PGOPTIONS='-c statement_timeout=30s -c client_min_messages=warning' PGTZ=UTC \
+    sql sessionize_property -f "$SCRATCH/histories.sql" >"$SCRATCH/output" 2>&1 || status=$?
+# what the statements themselves return is of no interest
+wrong=$(grep -vE '^([0-9]*|[tf])$' "$SCRATCH/output" || true)
+if [ "$status" -ne 0 ] || [ -n "$wrong" ]; then
+    head -n 60 <<<"$wrong"
+    echo "repeat with: SEED=$seed BASE=$base HISTORIES=$histories tests/property/run.sh"
+fi
+check "$histories histories, as the aggregates have them" '' "$([ "$status" -eq 0 ] || echo "psql ended with status $status"; cut -d: -f1 <<<"$wrong" | sort -u | head -n 20)"
+count() { sql sessionize_property -c "SELECT count(*) > $2 FROM sessionize.$1"; }
+check "there were sessions, merges, and events without a session" 'ttt' \
+    "$(count sessions "$histories")$(count merged_sessions "$((histories / 4))")$(count unassigned_events 2)"
+
+# The oracle itself: it has to notice what is made wrong.
+notices() {
+    local complaints
+    complaints=$(sql sessionize_property -c 'BEGIN' -c "$2" -c "SELECT wrong FROM suite.wrong('exclusive') AS wrong" -c 'ROLLBACK')
+    if [ -n "$complaints" ]; then pass "the oracle notices $1"; else miss "the oracle notices $1"; fi
+}
+one="WHERE session_id = (SELECT max(session_id) FROM exclusive)"
+notices 'a session that is gone' "DELETE FROM sessionize.sessions $one"
+notices 'a session that is too long' "UPDATE sessionize.sessions SET last_event_at = last_event_at + '1 microsecond' $one"
+notices 'a wrong count' "UPDATE sessionize.sessions SET event_count = event_count + 1 $one"
+notices 'a wrong number of passive events' "UPDATE sessionize.sessions SET passive_count = passive_count + 1 $one"
+notices 'a wrong next start' "UPDATE sessionize.sessions SET next_started_at = '-infinity' $one"
+notices 'a wrong closing' "UPDATE sessionize.sessions SET closes_at = closes_at + '1 microsecond' $one"
+notices 'a wrong expiry' "UPDATE sessionize.sessions SET expires_at = expires_at - interval '1 second' $one"
+notices 'a wrong fact' "UPDATE sessionize.sessions SET country = 'XX' $one"
+notices 'a wrong conversion' "UPDATE sessionize.sessions SET converted_at = now() $one"
+notices 'an event of the wrong session' "SET session_replication_role = replica; UPDATE exclusive SET session_id = 1 $one"
+notices 'an event without a session' "SET session_replication_role = replica; UPDATE exclusive SET session_id = NULL $one"
+notices 'a merge into nothing' "UPDATE sessionize.merged_sessions SET survivor = 0"
+notices 'a visitor that is gone' "DELETE FROM sessionize.visitors"
+sql postgres -c 'DROP DATABASE sessionize_property WITH (FORCE)'
+finish

@@ -1,0 +1,55 @@
+-- The session detail page: metrics, timestamps, security, cart, timeline, technical details.
+\getenv folder PG_ABS_SRCDIR
+\set helper :folder /helper.sql
+\i :helper
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+CREATE TABLE "Detail Events" (who text, occurred_at timestamptz, received_at timestamptz, kind text, url text);
+CREATE TABLE wishlist_clicks (session_id bigint, clicked_at timestamptz, item text);
+SELECT track_sessions('"Detail Events"', 'who', 'occurred_at', app => 'details', kind => 'kind', received_at => 'received_at') > 0 AS tracked
+  FROM create_session_app('details');
+INSERT INTO "Detail Events" VALUES ('anna', '2026-05-10 11:27+00', '2026-05-10 11:27+00', 'view', '/'),
+                                   ('anna', '2026-05-10 11:30+00', '2026-05-10 11:30+00', 'add_to_cart', '/lamp');
+SELECT session_id, token FROM sessionize.sessions WHERE app_id = sessionize.app_id('details') \gset
+INSERT INTO sessionize.dependents (relation, session_id, on_purge) VALUES ('wishlist_clicks', 'session_id', 'delete');
+INSERT INTO wishlist_clicks VALUES (:session_id, '2026-05-10 11:29+00', 'lamp'), (:session_id + 1, '2026-05-10 11:29+00', 'chair');
+SELECT set_cart(:session_id, 1, 59, 'EUR');
+SELECT set_session_risk(:session_id, 'review', 'odd address');
+SELECT convert_session(:session_id, 'order 9', '2026-05-10 11:40+00');
+
+\qecho 'Click View on any session row to open the detailed session view.'
+SELECT key FROM jsonb_object_keys(session_details(:session_id)) AS key ORDER BY key;
+SELECT session_details(:'token') = session_details(:session_id) AS same_by_token;
+
+\qecho 'Full session metrics and timestamps.'
+SELECT (session_details(:session_id) -> 'metrics') - 'started' AS metrics;
+SELECT session_details(:session_id) -> 'timestamps' AS timestamps;
+SELECT jsonb_path_query_array(session_details(:session_id), '$.status.history[*].status') AS history,
+       session_details(:session_id) #>> '{status,status}' AS status, session_details(:session_id) #>> '{status,order_ref}' AS order_ref;
+
+\qecho 'Security analysis.'
+SELECT session_details(:session_id) #> '{security,risk}' AS risk, session_details(:session_id) #>> '{security,set_by_hand,reason}' AS why;
+
+\qecho 'Cart contents and timeline.'
+SELECT session_details(:session_id) -> 'cart' AS cart;
+SELECT source, event, detail - 'by' AS detail FROM session_timeline(:session_id);
+SELECT jsonb_array_length(session_details(:session_id) -> 'timeline');
+
+\qecho 'Technical details for debugging.'
+SELECT (session_details(:session_id) -> 'technical') - 'app_id' AS technical;
+
+\qecho 'A session that was merged into another, and a renamed column.'
+INSERT INTO "Detail Events" (who, occurred_at, received_at) VALUES
+    ('boris', '2026-05-10 11:00+00', '2026-05-10 11:00+00'), ('boris', '2026-05-10 11:40+00', '2026-05-10 11:40+00');
+INSERT INTO "Detail Events" (who, occurred_at, received_at) VALUES
+    ('boris', '2026-05-10 11:20+00', '2026-05-10 11:41+00');
+SELECT jsonb_array_length(session_details(absorbed) #> '{technical,merged_ids}') AS merged,
+       session_details(absorbed) #>> '{metrics,event_count}' AS event_count,
+       (SELECT count(*) FROM session_timeline(absorbed) WHERE source = 'merge') AS in_timeline
+  FROM sessionize.merged_sessions WHERE app_id = sessionize.app_id('details');
+
+ALTER TABLE "Detail Events" RENAME kind TO "What";
+SELECT source, event FROM session_timeline(:session_id) LIMIT 1;
+DELETE FROM sessionize.dependents;
+DROP TABLE "Detail Events", wishlist_clicks;
+SELECT count(*) AS changes_remain FROM session_timeline(:session_id);

@@ -1,0 +1,105 @@
+-- The sessions list, sentence by sentence of the page it was made for. Read at noon of a day in May.
+\getenv folder PG_ABS_SRCDIR
+\set helper :folder /helper.sql
+\i :helper
+SET client_min_messages = warning;
+CREATE TABLE visits (visitor text, occurred_at timestamptz, received_at timestamptz, kind text,
+                     ip inet, country text, customer text, items integer, total numeric, currency text);
+SELECT create_session_app('store', conversion_kinds => '{order}', cancellation_kinds => '{cancel}') > 0 AS made;
+SELECT create_session_app('other store') > 0 AS made;
+SELECT track_sessions('visits', 'visitor', 'occurred_at', app => 'store', kind => 'kind', received_at => 'received_at',
+                      ip => 'ip', country => 'country', customer => 'customer',
+                      cart_items => 'items', cart_value => 'total', currency => 'currency') > 0 AS tracked;
+INSERT INTO visits VALUES
+    ('anna',  '2026-05-10 11:27+00', '2026-05-10 11:27+00', 'view',   '10.1.2.3',  'CZ', NULL,   2, 3124.75, 'USD'),
+    ('anna',  '2026-05-10 11:50+00', '2026-05-10 11:50+00', 'view',   NULL,        NULL, NULL,   NULL, NULL, NULL),
+    ('boris', '2026-05-09 15:00+00', '2026-05-09 15:00+00', 'view',   '10.1.9.9',  'US', 'b@example.org', 1, 49.95, 'USD'),
+    ('boris', '2026-05-09 15:10+00', '2026-05-09 15:10+00', 'order',  NULL,        NULL, NULL,   NULL, NULL, NULL),
+    ('cyril', '2026-05-07 12:00+00', '2026-05-07 12:00+00', 'view',   '2001:db8::7', 'JP', 'c',  3, 5000, 'JPY'),
+    ('dana',  '2026-04-30 12:00+00', '2026-04-30 12:00+00', 'view',   '192.0.2.1', 'DE', NULL,   NULL, NULL, NULL),
+    ('dana',  '2026-04-30 12:05+00', '2026-04-30 12:05+00', 'cancel', NULL,        NULL, NULL,   NULL, NULL, NULL),
+    ('emil',  '2026-05-10 09:00+00', '2026-05-10 09:00+00', 'view',   NULL,        NULL, 'e',    NULL, NULL, NULL),
+    ('filip', '2026-05-10 12:05+00', '2026-05-10 12:00+00', 'view',   NULL,        'XX', NULL,   0, 0, 'KWD');
+UPDATE sessionize.sessions SET token = 'I7D_WJdza-gEmqks' WHERE visitor = 'anna';
+\set noon '''2026-05-10 12:00+00'''
+
+\qecho 'Each row represents a single cart reservation session and reflects its current or final state.'
+SELECT visitor, status, event_count FROM list_sessions('store', at => :noon);
+SELECT count(*) FROM list_sessions('other store', at => :noon);
+
+\qecho 'The page header shows the total count of sessions.'
+SELECT count_sessions('store'), count_sessions('other store'),
+       count_sessions() = (SELECT count(*) FROM sessionize.sessions) AS all_of_them;
+
+\qecho 'Search: Cart token, the unique session identifier, or a part of it.'
+SELECT visitor FROM list_sessions('store', search => 'I7D_WJdza-gEmqks');
+SELECT visitor FROM list_sessions('store', search => 'WJdza-');
+
+\qecho 'Search: IP address, or a network.'
+SELECT visitor FROM list_sessions('store', search => '10.1.2.3');
+SELECT visitor FROM list_sessions('store', search => '10.1.0.0/16');
+SELECT visitor FROM list_sessions('store', search => '2001:db8::/32');
+
+\qecho 'Search: Country, by code or English name, in any case.'
+SELECT visitor FROM list_sessions('store', search => 'cz');
+SELECT visitor FROM list_sessions('store', search => 'Germany');
+SELECT visitor FROM list_sessions('store', search => 'united states');
+
+\qecho 'A visitor or a customer can be searched too.'
+SELECT visitor FROM list_sessions('store', search => 'dana');
+SELECT visitor FROM list_sessions('store', search => ' b@example.org ');
+
+\qecho 'Status: Active, sessions with running timers.'
+SELECT visitor, status FROM list_sessions('store', 'Active', at => :noon);
+\qecho 'Status: Converted, sessions that completed checkout.'
+SELECT visitor, status FROM list_sessions('store', 'CONVERTED', at => :noon);
+\qecho 'Status: Expired, sessions that timed out.'
+SELECT visitor, status FROM list_sessions('store', 'expired', at => :noon);
+\qecho 'Status: Cancelled, sessions cancelled by system or validation.'
+SELECT visitor, status FROM list_sessions('store', 'cancelled', at => :noon);
+\qecho 'With a grace of 24 hours there are closed ones; All shows all.'
+SELECT visitor, status FROM list_sessions('store', 'closed', at => :noon);
+SELECT count_sessions('store', 'all') = (SELECT sum(count_sessions('store', status, at => :noon))
+    FROM unnest('{active,closed,expired,converted,cancelled}'::text[]) AS status) AS all_have_one;
+
+\qecho 'Risk Level: Normal, Monitored, Review, Restricted, All.'
+SELECT set_session_risk(session_id, 'restricted', 'stolen card') FROM sessionize.sessions WHERE visitor = 'cyril';
+SELECT set_session_risk(session_id, 'review', 'odd') FROM sessionize.sessions WHERE visitor = 'emil';
+SELECT set_session_risk(session_id, 'monitored', 'odd') FROM sessionize.sessions WHERE visitor = 'dana';
+SELECT level, (SELECT string_agg(visitor, ' ') FROM list_sessions('store', risk => level, at => :noon)) AS visitors,
+       count_sessions('store', risk => level)
+  FROM unnest('{all,Normal,MONITORED,review,restricted}'::text[]) AS level;
+SELECT visitor FROM list_sessions('store', 'closed', 'review', at => :noon);
+
+\qecho 'SESSION: icon, Cart Token (truncated), Country flag.'
+SELECT icon, short_token, flag, country FROM list_sessions('store', search => 'anna');
+SELECT icon, flag, country FROM list_sessions('store', at => :noon);
+
+\qecho 'CART: item count and cart value in currency.'
+SELECT visitor, cart FROM list_sessions('store', at => :noon);
+
+\qecho 'STATUS: Active blue, Converted green, Expired amber, Cancelled gray badge.'
+SELECT visitor, status, status_color FROM list_sessions('store', at => :noon);
+
+\qecho 'STARTED: relative time.'
+SELECT visitor, started FROM list_sessions('store', at => :noon);
+
+\qecho 'Pages follow each other by cursor, also while rows arrive.'
+CREATE TABLE pages (page integer, visitor text, cursor text);
+INSERT INTO pages SELECT 1, visitor, cursor FROM list_sessions('store', page_size => 2);
+INSERT INTO visits VALUES ('gustav', '2026-05-10 12:10+00', '2026-05-10 12:10+00', 'view');
+INSERT INTO pages SELECT 2, visitor, cursor
+  FROM list_sessions('store', page_size => 3, after => (SELECT cursor FROM pages WHERE visitor = 'anna'));
+SELECT page, visitor FROM pages ORDER BY page;
+
+\qecho 'All applications at once, and a boundary that is inclusive.'
+SELECT create_session_app('inclusive', boundary => 'inclusive', grace => '0') > 0 AS made;
+CREATE TABLE clicks (visitor integer, occurred_at timestamptz, received_at timestamptz);
+SELECT track_sessions('clicks', 'visitor', 'occurred_at', app => 'inclusive', received_at => 'received_at') > 0 AS tracked;
+INSERT INTO clicks VALUES (1, '2026-05-10 11:30+00', '2026-05-10 11:30+00'), (2, '2026-05-10 11:29:59.999999+00', '2026-05-10 11:30+00');
+SELECT visitor, status FROM list_sessions('inclusive', at => :noon);
+SELECT visitor FROM list_sessions('inclusive', 'active', at => :noon);
+SELECT array_agg(session_id) = (SELECT array_agg(session_id ORDER BY started_at DESC, session_id DESC) FROM sessionize.sessions)
+    AS all_of_them_in_order FROM list_sessions(page_size => 1000, at => :noon);
+
+DROP TABLE visits, clicks, pages;
