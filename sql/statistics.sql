@@ -52,12 +52,15 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sessionize.note_changed_day() IS 'triggers of sessionize.sessions: a settled day has to be counted again';
 
--- The conditions are all that an event of today costs.
+-- The conditions are all that a change of a session of today costs. Events that are being settled note all their days
+-- at once instead of row by row.
 CREATE TRIGGER note_inserted_day AFTER INSERT ON sessionize.sessions
-    FOR EACH ROW WHEN (NEW.last_event_day < (now() AT TIME ZONE 'UTC')::date - 2)
+    FOR EACH ROW WHEN (NEW.last_event_day < (now() AT TIME ZONE 'UTC')::date - 2
+                       AND current_setting('pg_sessionize.settling', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION sessionize.note_changed_day();
 CREATE TRIGGER note_updated_day AFTER UPDATE ON sessionize.sessions
-    FOR EACH ROW WHEN (OLD.last_event_day < (now() AT TIME ZONE 'UTC')::date - 2)
+    FOR EACH ROW WHEN (OLD.last_event_day < (now() AT TIME ZONE 'UTC')::date - 2
+                       AND current_setting('pg_sessionize.settling', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION sessionize.note_changed_day();
 CREATE TRIGGER note_deleted_day AFTER DELETE ON sessionize.sessions REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION sessionize.note_changed_day();

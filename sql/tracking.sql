@@ -291,6 +291,8 @@ COMMENT ON FUNCTION untrack_sessions(regclass) IS
 CREATE FUNCTION sessionize.follow_changes() RETURNS event_trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    headless sessionize.tracked_tables;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_event_trigger_ddl_commands() AS command
                      JOIN sessionize.tracked_tables AS tracked ON tracked.events = command.objid
@@ -302,6 +304,17 @@ BEGIN
        SET mapped_columns = sessionize.column_numbers(tracked.events, sessionize.mapped_columns(tracked)),
            mapped_relation = tracked.events
      WHERE tracked.mapped_relation <> tracked.events;
+    -- The columns of visitor and instant cannot go without their triggers; that of the session would leave merges and
+    -- purges of all tables without the place to write to.
+    SELECT * INTO headless FROM sessionize.tracked_tables AS tracked
+     WHERE tracked.events IN (SELECT objid FROM pg_event_trigger_ddl_commands())
+       AND NOT EXISTS (SELECT FROM pg_attribute AS attribute
+                        WHERE attribute.attrelid = tracked.events AND attribute.attnum = tracked.mapped_columns[3]
+                          AND attribute.atttypid = 'bigint'::regtype AND NOT attribute.attisdropped);
+    IF FOUND THEN
+        RAISE EXCEPTION 'column "%" of table % holds the sessions of its events', headless.session_id, headless.events
+            USING ERRCODE = '55000', HINT = 'Call untrack_sessions() first to drop it or to change its type.';
+    END IF;
     UPDATE sessionize.tracked_tables AS tracked
        SET visitor = now_called.names[1], occurred_at = now_called.names[2], session_id = now_called.names[3],
            kind = now_called.names[4], received_at = now_called.names[5], customer = now_called.names[6],

@@ -20,12 +20,14 @@ BEGIN
                     CASE WHEN who IS NULL OR at IS NULL OR NOT isfinite(at) OR at > arrival + $2 THEN ''none''
                          WHEN kind = ANY ($3) THEN ''passive'' ELSE ''qualifies'' END,
                     coalesce(kind = ANY ($4), false), facts
-               FROM (SELECT CASE WHEN %2$I IS NOT NULL THEN format(''%%s'', %2$I) END AS who, %3$I AS at, %4$I AS session_id,
-                            coalesce(%5$s, now()) AS arrival, %6$s::text AS kind,
+               FROM (SELECT CASE WHEN %2$I IS NULL THEN NULL WHEN pg_typeof(%2$I) = ''bpchar''::regtype THEN %2$I::text
+                                 ELSE format(''%%s'', %2$I) END AS who,
+                            %3$I AS at, %4$I AS session_id,
+                            CASE WHEN isfinite(%5$s) THEN %5$s ELSE now() END AS arrival, %6$s::text AS kind,
                             ARRAY[%7$s, %8$s, %9$s, %10$s]::text[] AS facts FROM %1$s) AS event
               WHERE who LIKE $5 OR who IS NULL',
             tracked.events, tracked.visitor, tracked.occurred_at, tracked.session_id,
-            coalesce(quote_ident(tracked.received_at), 'NULL'), coalesce(quote_ident(tracked.kind), 'NULL'),
+            coalesce(quote_ident(tracked.received_at), 'NULL::timestamptz'), coalesce(quote_ident(tracked.kind), 'NULL'),
             coalesce(quote_ident(tracked.country), 'NULL'), coalesce(quote_ident(tracked.channel), 'NULL'),
             coalesce(quote_ident(tracked.customer), 'NULL'), coalesce(quote_ident(tracked.currency), 'NULL'))
         USING tracked.events, tracked.max_skew, tracked.passive_kinds, tracked.conversion_kinds, visitors;

@@ -5,6 +5,7 @@ use sessionize_core::instant::DAY;
 
 use super::record::VisitorRows;
 use super::settings::{AppSettings, OwnTables, own_tables};
+use super::store::settled_day;
 use crate::pg::sessions::{FixedColumns, Grown, grow};
 
 /// Lets the guessed session take a visitor's rows by changing its row alone. Whether that was right is seen in that row
@@ -23,7 +24,7 @@ pub fn grow_guessed(app: &AppSettings, rows: &VisitorRows) -> bool {
     events.sort_by_key(|event| event.at);
     let OwnTables { sessions, sessions_pkey, .. } = own_tables();
     let grown = grow(sessions, sessions_pkey, guess, |row, cancelled| {
-        if cancelled || row.app_id != app.id {
+        if cancelled || row.app_id != app.id || settled_day(row.last).is_some() {
             return None;
         }
         let session = app.app.grow(&mut app.calendar.borrow_mut(), &session_of(row), &events)?;

@@ -13,7 +13,7 @@ use super::rows::{EventTable, tables};
 use super::settings::{self, AppSettings, own_tables};
 use super::settle::remember_latest;
 use super::statement;
-use super::store::{Written, delete_sessions, insert_sessions, load_sessions, lock_visitors, update_sessions, visitors_of};
+use super::store::{Written, delete_sessions, insert_sessions, load_sessions, lock_visitors, note_days, settled_day, update_sessions, visitors_of};
 use crate::pg::call::Call;
 use crate::pg::error::Report;
 use crate::pg::owner::AsOwner;
@@ -119,11 +119,13 @@ impl<'a> Rebuilding<'a> {
         let (known, new): (Vec<&Session>, Vec<&Session>) =
             history.sessions().iter().partition(|session| self.before.contains_key(&session.id));
         let changed = known.into_iter().filter(|session| self.before.get(&session.id) != Some(*session));
+        let days = self.before.values().chain(history.sessions()).filter_map(|session| settled_day(session.last)).collect();
         {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
             let connection = Connection::open();
             insert_sessions(&connection, self.app.id, &new.into_iter().map(written).collect::<Vec<_>>());
             update_sessions(&connection, &changed.map(written).collect::<Vec<_>>());
+            note_days(&connection, self.app.id, &days);
         }
         let mut misplaced: FxHashMap<(usize, Oid), Vec<(Place, Option<i64>)>> = FxHashMap::default();
         for ((table, row), session) in self.rows.iter().zip(assigned) {

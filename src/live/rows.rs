@@ -52,8 +52,10 @@ fn read_table(row: &Row) -> Option<EventTable> {
     let (visitor, occurred_at, session_id) = (row.text(3)?, row.text(4)?, row.text(5)?);
     let optional = |column: usize| row.text(column).map_or("NULL::text".to_owned(), |name| format!("event.{name}::text"));
     let facts: Vec<String> = (0..FACTS).map(|place| optional(7 + place)).collect();
+    let visitor_type = row.oid(15)?;
     let columns = format!(
-        "event.tableoid, event.ctid, event.{visitor}::text, event.{occurred_at}, event.{session_id}, {}, {}",
+        "event.tableoid, event.ctid, {}, event.{occurred_at}, event.{session_id}, {}, {}",
+        text_of(&visitor, visitor_type),
         optional(6),
         facts.join(", ")
     );
@@ -64,9 +66,20 @@ fn read_table(row: &Row) -> Option<EventTable> {
         session_id,
         session_column: row.text(14)?,
         visitor,
-        visitor_type: row.oid(15)?,
+        visitor_type,
         columns,
     })
+}
+
+/// A column as the text that the triggers make of it: see [`TextOf`](crate::pg::trigger::TextOf).
+fn text_of(column: &str, type_oid: Oid) -> String {
+    match type_oid {
+        pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID | pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID => {
+            format!("event.{column}::text")
+        }
+        // A cast to text may say it differently: that of inet appends the length of its mask.
+        _ => format!("CASE WHEN event.{column} IS NOT NULL THEN format('%s', event.{column}) END"),
+    }
 }
 
 impl EventTable {
@@ -80,7 +93,8 @@ impl EventTable {
                 let number: i64 = visitor.parse().ok()?;
                 (number.to_string() == visitor).then(|| format!("event.{column} = $1::text::bigint"))
             }
-            _ => Some(format!("event.{column}::text = $1")),
+            pg_sys::BPCHAROID => Some(format!("event.{column} = $1::bpchar")),
+            _ => Some(format!("{} = $1", text_of(column, self.visitor_type))),
         }
     }
 

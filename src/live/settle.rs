@@ -1,5 +1,7 @@
 //! The end of a statement: what was guessed becomes true.
 
+use std::collections::BTreeSet;
+
 use rustc_hash::FxHashMap;
 
 use pgrx::pg_sys::Oid;
@@ -12,7 +14,8 @@ use super::merge::{merge, point_rows};
 use super::record::{Recorder, VisitorRows};
 use super::settings::{AppSettings, own_tables};
 use super::store::{
-    StatusChange, Wanted, Written, count_unassigned, insert_sessions, load_sessions, lock_visitors, note_status_changes, update_sessions,
+    StatusChange, Wanted, Written, count_unassigned, insert_sessions, load_sessions, lock_visitors, note_days, note_status_changes,
+    settled_day, update_sessions,
 };
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::Connection;
@@ -101,7 +104,7 @@ fn settle_visitors(app: &AppSettings, calendar: &mut Calendar, visitors: &[Visit
         decided.push(decide(app, calendar, rows, before, *high, outcome));
     }
 
-    let (mut new, mut changed, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut new, mut changed, mut statuses, mut days) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
     for ((rows, before), history) in visitors.iter().zip(&loaded).zip(&decided) {
         let before: FxHashMap<i64, &Session> = before.iter().map(|session| (session.id, session)).collect();
         for session in history.sessions() {
@@ -109,6 +112,7 @@ fn settle_visitors(app: &AppSettings, calendar: &mut Calendar, visitors: &[Visit
             if known == Some(session) {
                 continue;
             }
+            days.extend(known.into_iter().chain([session]).filter_map(|session| settled_day(session.last)));
             statuses.extend(status_changes(app, known, session));
             let written = Written { visitor: &rows.visitor, session };
             if known.is_some() { changed.push(written) } else { new.push(written) }
@@ -117,6 +121,7 @@ fn settle_visitors(app: &AppSettings, calendar: &mut Calendar, visitors: &[Visit
     insert_sessions(&connection, app.id, &new);
     update_sessions(&connection, &changed);
     note_status_changes(&connection, app.id, &statuses);
+    note_days(&connection, app.id, &days);
 }
 
 /// Assigns a visitor's rows, in the order in which they went in, to the sessions that are there or become necessary.

@@ -1,12 +1,14 @@
 //! The statements that read and write sessions.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::{self, Oid};
 use sessionize_core::assignment::{Session, Unassigned};
 use sessionize_core::facts::{FACTS, Fact, Facts};
+use sessionize_core::instant::DAY;
 use sessionize_core::{Instant, State, assignment};
 
 use super::guess::Guess;
@@ -293,6 +295,33 @@ pub fn visitors_of(connection: &Connection, app: i32, sessions: impl Iterator<It
     let arguments = [Argument::integer(app), Argument::wide_array(BIGINT, sessions.map(Some))];
     let rows: Rows = kept!(connection, VISITORS_OF, &arguments);
     rows.iter().filter_map(|row| row.text(1)).collect()
+}
+
+const NOTE_DAYS: Statement = Statement {
+    sql: "
+    INSERT INTO sessionize.changed_days (app_id, day)
+    SELECT $1, date '2000-01-01' + day::integer
+      FROM unnest($2) AS day
+     WHERE EXISTS (SELECT FROM sessionize.daily_totals)
+        ON CONFLICT DO NOTHING",
+    types: &[INTEGER, BIGINTS],
+};
+
+/// Sessions whose last event is so many days old have been added up by the statistics.
+const SETTLED_DAYS: i64 = 2;
+
+/// The day of an instant if the statistics have added it up already: changes to such a day must be noted.
+pub fn settled_day(last: Instant) -> Option<i64> {
+    let day = last.div_euclid(DAY);
+    (day < transaction::now().div_euclid(DAY) - SETTLED_DAYS).then_some(day)
+}
+
+/// Notes that days have to be added up again.
+pub fn note_days(connection: &Connection, app: i32, days: &BTreeSet<i64>) {
+    if !days.is_empty() {
+        let days = Argument::wide_array(BIGINT, days.iter().map(|day| Some(*day)));
+        kept!(connection, NOTE_DAYS, &[Argument::integer(app), days]);
+    }
 }
 
 const COUNT_UNASSIGNED: Statement = Statement {

@@ -4,6 +4,7 @@ use pgrx::pg_sys::Datum;
 use sessionize_core::Instant;
 use sessionize_core::assignment::{Effect, Event, Unassigned};
 use sessionize_core::facts::{FACT_RULES, Fact, Facts};
+use sessionize_core::instant::is_finite;
 
 use super::guess::{self, Guess};
 use super::rebuild::rebuild_corrected;
@@ -34,7 +35,7 @@ struct Said {
 }
 
 fn read(app: &AppSettings, columns: &Columns, row: &TriggerRow, with_facts: bool) -> Result<Said, Unassigned> {
-    let arrival = columns.received_at.and_then(|column| row.instant(column)).unwrap_or_else(transaction::now);
+    let arrival = columns.received_at.and_then(|column| row.instant(column)).filter(|at| is_finite(*at)).unwrap_or_else(transaction::now);
     let visitor = columns.visitor.of(row).ok_or(Unassigned::NoVisitor)?;
     let at = app.app.admits(row.instant(columns.occurred_at), arrival)?;
     let kind = columns.kind.and_then(|column| column.of(row));

@@ -68,6 +68,7 @@ impl AsOwner {
         unsafe {
             set(c"enable_seqscan", c"off");
             set(c"plan_cache_mode", c"force_generic_plan");
+            set(c"pg_sessionize.settling", c"on");
         }
         owner
     }

@@ -151,6 +151,11 @@ impl<'a> Row<'a> {
         self.bigint(column)
     }
 
+    /// A `boolean` column.
+    pub fn boolean(&self, column: usize) -> Option<bool> {
+        self.datum(column).map(|datum| datum.value() & 0xff != 0)
+    }
+
     /// A `text` column.
     pub fn text(&self, column: usize) -> Option<String> {
         self.datum(column).map(|datum| {

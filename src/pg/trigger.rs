@@ -198,6 +198,8 @@ pub enum TextOf {
     Bigint,
     /// `text` and its like: the text itself.
     Text,
+    /// `character`: the text without the blanks that fill it up.
+    Padded,
     /// Anything else, by its output function.
     Output(pg_sys::Oid),
 }
@@ -210,6 +212,7 @@ impl TextOf {
             pg_sys::INT4OID => TextOf::Integer,
             pg_sys::INT8OID => TextOf::Bigint,
             pg_sys::TEXTOID | pg_sys::VARCHAROID => TextOf::Text,
+            pg_sys::BPCHAROID => TextOf::Padded,
             _ => {
                 let (mut function, mut is_varlena) = (pg_sys::InvalidOid, false);
                 // SAFETY: a catalog look-up; it raises an error for a type without output.
@@ -229,6 +232,7 @@ impl TextOf {
                 let value = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
                 String::from_utf8_lossy(pgrx::varlena_to_byte_slice(value)).into_owned()
             },
+            TextOf::Padded => TextOf::Text.text(datum).trim_end_matches(' ').to_owned(),
             // SAFETY: the function is the output function of the value's type.
             TextOf::Output(function) => unsafe {
                 let text = pg_sys::OidOutputFunctionCall(*function, datum);
