@@ -143,23 +143,35 @@ COMMENT ON FUNCTION count_inactive_sessions(integer, text, boolean, text) IS
 
 CREATE FUNCTION inactive_session_summary(app text DEFAULT NULL)
     RETURNS TABLE (days integer, sessions bigint, anonymous_sessions bigint, visitors bigint, events bigint)
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    WITH by_visitor AS (
-        SELECT session.app_id, session.visitor, max(session.last_event_at) AS last_event_at,
-               count(*) FILTER (WHERE session.expires_at <= now()) AS sessions,
-               count(*) FILTER (WHERE session.expires_at <= now() AND session.customer IS NULL) AS anonymous_sessions,
-               sum(session.event_count + session.passive_count) FILTER (WHERE session.expires_at <= now()) AS events
-          FROM sessionize.sessions AS session, (SELECT sessionize.app_id(inactive_session_summary.app) AS app_id) AS wanted
-         WHERE wanted.app_id IS NULL OR session.app_id = wanted.app_id
-         GROUP BY session.app_id, session.visitor
-    )
-    SELECT period.days, coalesce(sum(by_visitor.sessions), 0)::bigint, coalesce(sum(by_visitor.anonymous_sessions), 0)::bigint,
-           count(*) FILTER (WHERE by_visitor.sessions > 0), coalesce(sum(by_visitor.events), 0)::bigint
-      FROM unnest('{30, 60, 90, 180, 365}'::integer[]) AS period (days)
-      LEFT JOIN by_visitor ON by_visitor.last_event_at <= sessionize.inactive_since(period.days, now())
-     GROUP BY period.days
-     ORDER BY period.days;
-END;
+    LANGUAGE plpgsql STABLE ROWS 5 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    wanted_app constant integer := sessionize.app_id($1);
+    periods constant integer[] := '{30, 60, 90, 180, 365}';
+    -- ascending, for width_bucket()
+    limits constant timestamptz[] := ARRAY(SELECT sessionize.inactive_since(period, now()) FROM unnest(periods) AS period ORDER BY period DESC);
+BEGIN
+    RETURN QUERY
+        WITH by_visitor AS (
+            SELECT width_bucket(max(session.last_event_at) - interval '1 microsecond', limits) AS passed,
+                   count(*) FILTER (WHERE session.expires_at <= now()) AS sessions,
+                   count(*) FILTER (WHERE session.expires_at <= now() AND session.customer IS NULL) AS anonymous_sessions,
+                   sum((session.event_count + session.passive_count)::float8) FILTER (WHERE session.expires_at <= now()) AS events
+              FROM sessionize.sessions AS session
+             WHERE wanted_app IS NULL OR session.app_id = wanted_app
+             GROUP BY session.app_id, session.visitor
+        ), by_period AS (
+            SELECT passed, sum(sessions) AS sessions, sum(anonymous_sessions) AS anonymous_sessions,
+                   count(*) FILTER (WHERE sessions > 0) AS visitors, sum(events) AS events
+              FROM by_visitor GROUP BY passed
+        )
+        SELECT period.days, coalesce(sum(by_period.sessions), 0)::bigint, coalesce(sum(by_period.anonymous_sessions), 0)::bigint,
+               coalesce(sum(by_period.visitors), 0)::bigint, coalesce(sum(by_period.events), 0)::bigint
+          FROM unnest(periods) WITH ORDINALITY AS period (days, place)
+          LEFT JOIN by_period ON by_period.passed <= cardinality(periods) - period.place
+         GROUP BY period.days
+         ORDER BY period.days;
+END $$;
 COMMENT ON FUNCTION inactive_session_summary(text) IS
     'what is inactive for 30, 60, 90, 180 and 365 days: sessions, those without customer, visitors, and events in these sessions';

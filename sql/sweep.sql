@@ -194,12 +194,11 @@ CREATE FUNCTION sessionize.raise_failure(state sessionize.sweep_state) RETURNS v
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF state.failure IS NULL THEN
-        RETURN;
-    ELSIF concat(state.detail, state.hint) = '' THEN
-        RAISE EXCEPTION USING ERRCODE = state.failure, MESSAGE = state.message;
+    IF state.failure IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = state.failure, MESSAGE = state.message,
+                              DETAIL = coalesce(nullif(state.detail, ''), 'The sweep ended here. What it had committed is gone, the rest was left as it was.'),
+                              HINT = coalesce(nullif(state.hint, ''), 'The next sweep goes on with what is left.');
     END IF;
-    RAISE EXCEPTION USING ERRCODE = state.failure, MESSAGE = state.message, DETAIL = coalesce(state.detail, ''), HINT = coalesce(state.hint, '');
 END $$;
 COMMENT ON FUNCTION sessionize.raise_failure(sessionize.sweep_state) IS 'raises the error that ended a sweep, once it is written down';
 

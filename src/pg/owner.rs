@@ -17,10 +17,19 @@ impl AsOwner {
         Self::of_role(Self::owner(relation))
     }
 
-    /// Runs as the owner of a relation and keeps the search path: the owner's triggers may rely on it, as they do
-    /// where a foreign key sets them off. For statements that qualify every name and operator.
+    /// Runs as the owner of a user's table, with the search path that the connection began with: the owner's triggers
+    /// may rely on it. For statements that qualify every name and operator.
     pub fn of_users_table(relation: pg_sys::Oid) -> Self {
-        Self::switch(Self::owner(relation))
+        let mut switched = Self::switch(Self::owner(relation));
+        // SAFETY: the setting exists and gives a terminated string, copied before anything changes it; the nest level
+        // ends in drop.
+        switched.settings = Some(unsafe {
+            let path = CStr::from_ptr(pg_sys::GetConfigOptionResetString(c"search_path".as_ptr())).to_owned();
+            let settings = pg_sys::NewGUCNestLevel();
+            set(c"search_path", &path);
+            settings
+        });
+        switched
     }
 
     fn owner(relation: pg_sys::Oid) -> pg_sys::Oid {

@@ -14,7 +14,7 @@ use crate::pg::transition::DeletedRows;
 use crate::pg_function;
 
 const REGISTERED: &str = "
-    SELECT relation::pg_catalog.oid, session_id::pg_catalog.text, on_purge OPERATOR(pg_catalog.=) 'detach'
+    SELECT relation::pg_catalog.oid, session_id::pg_catalog.text, on_purge
       FROM sessionize.attached_tables
      WHERE on_purge OPERATOR(pg_catalog.<>) 'keep'
      ORDER BY relation";
@@ -31,12 +31,12 @@ fn cascade(call: &mut Call) -> Datum {
         let connection = Connection::open();
         deleted.show_to(&connection);
         for row in connection.run_once(REGISTERED, &[], &[]).iter() {
-            let (Some(oid), Some(column), Some(detach)) = (row.oid(1), row.text(2), row.boolean(3)) else { continue };
+            let (Some(oid), Some(column), Some(on_purge)) = (row.oid(1), row.text(2), row.text(3)) else { continue };
             // Tables that were dropped hold nothing.
             let Some(table) = UserTable::to_change(oid) else { continue };
             let (name, column) = (&table.name, quoted(&column));
             let theirs = format!("attached.{column} OPERATOR(pg_catalog.=) gone.session_id");
-            let statement = if detach {
+            let statement = if on_purge == "detach" {
                 format!("UPDATE {name} AS attached SET {column} = NULL FROM gone WHERE {theirs}")
             } else {
                 format!("DELETE FROM {name} AS attached USING gone WHERE {theirs}")
