@@ -9,3 +9,4 @@ pub mod session_log;
 pub mod spi;
 pub mod transaction;
 pub mod trigger;
+pub mod window;
