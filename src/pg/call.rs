@@ -170,7 +170,12 @@ impl<'a> Call<'a> {
 
     /// An `interval` of hours, minutes, seconds and no days.
     pub fn interval_result(&mut self, micros: Micros) -> pg_sys::Datum {
-        interval_datum(micros)
+        // SAFETY: the allocation has the size of an interval.
+        unsafe {
+            let interval = pg_sys::palloc(size_of::<pg_sys::Interval>()).cast::<pg_sys::Interval>();
+            interval.write(pg_sys::Interval { time: micros, day: 0, month: 0 });
+            pg_sys::Datum::from(interval)
+        }
     }
 
     /// A varlena value: `bytea` or `sessionset`.
@@ -210,16 +215,6 @@ impl<'a> Call<'a> {
             }
             &mut *site.fn_extra.cast::<T>()
         }
-    }
-}
-
-/// An `interval` of hours, minutes, seconds and no days, in the current memory context.
-pub(super) fn interval_datum(micros: Micros) -> pg_sys::Datum {
-    // SAFETY: the allocation has the size of an interval.
-    unsafe {
-        let interval = pg_sys::palloc(size_of::<pg_sys::Interval>()).cast::<pg_sys::Interval>();
-        interval.write(pg_sys::Interval { time: micros, day: 0, month: 0 });
-        pg_sys::Datum::from(interval)
     }
 }
 
