@@ -165,7 +165,12 @@ impl<'a> Call<'a> {
 
     /// An `interval` of hours, minutes, seconds and no days.
     pub fn interval_result(&mut self, micros: Micros) -> pg_sys::Datum {
-        interval_datum(micros)
+        // SAFETY: the allocation has the size of an interval.
+        unsafe {
+            let interval = pg_sys::palloc(size_of::<pg_sys::Interval>()).cast::<pg_sys::Interval>();
+            interval.write(pg_sys::Interval { time: micros, day: 0, month: 0 });
+            pg_sys::Datum::from(interval)
+        }
     }
 
     /// A varlena value: `bytea` or `sessionset`.
@@ -220,16 +225,6 @@ pub(super) unsafe fn varlena_bytes<'a>(datum: pg_sys::Datum) -> &'a [u8] {
         let lies_plain = pgrx::varatt_is_1b(value) && !pgrx::varatt_is_1b_e(value) || pgrx::varatt_is_4b_u(value);
         let value = if lies_plain { value } else { pg_sys::pg_detoast_datum_packed(value) };
         pgrx::varlena_to_byte_slice(value)
-    }
-}
-
-/// An `interval` of hours, minutes, seconds and no days, in the current memory context.
-pub(super) fn interval_datum(micros: Micros) -> pg_sys::Datum {
-    // SAFETY: the allocation has the size of an interval.
-    unsafe {
-        let interval = pg_sys::palloc(size_of::<pg_sys::Interval>()).cast::<pg_sys::Interval>();
-        interval.write(pg_sys::Interval { time: micros, day: 0, month: 0 });
-        pg_sys::Datum::from(interval)
     }
 }
 
