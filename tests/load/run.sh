@@ -57,5 +57,8 @@ sql sessionize_load -c "SELECT count(*) || ' events, ' || (SELECT count(*) FROM 
     || (SELECT count(*) FROM sessionize.merged_sessions) || ' merges' FROM events"
 check 'there was something to merge' t "$(sql sessionize_load -c 'SELECT count(*) > 100 FROM sessionize.merged_sessions')"
 check 'sessions and events are as the aggregates have them' '' "$(sql sessionize_load -c "SELECT * FROM suite.wrong('load')")"
+sql sessionize_load -c 'CREATE EXTENSION amcheck'
+check 'the indexes of sessions agree with their table' '' "$(sql sessionize_load 2>&1 \
+    -c "SELECT bt_index_check(indexrelid, true) FROM pg_index WHERE indrelid = 'sessionize.sessions'::regclass" | sed '/^$/d')"
 sql postgres -c 'DROP DATABASE sessionize_load'
 finish
