@@ -34,20 +34,35 @@ pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
     }
 }
 
-/// Settles rows that were there before: those that get no session are not counted, for nobody waits for them.
-pub fn settle_on_time(app: &AppSettings, session_column: &str, recorder: Recorder) {
-    write_sessions(app, session_column, recorder);
+/// Settles rows that were there before, and passes the sessions of rows to `point`. Rows that get no session are not
+/// counted, for nobody waits for them.
+pub fn settle_on_time(app: &AppSettings, recorder: Recorder, point: impl FnOnce(Vec<(Place, Option<i64>)>)) {
+    let outcome = write_visitors(app, &recorder.into_parts().0);
+    point(outcome.misplaced.into_values().flatten().collect());
+    merge(app.id, &outcome.merged);
 }
 
 /// Writes sessions and rows; gives how many rows have no session, and why.
 fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -> Vec<(Unassigned, i64)> {
-    let (visitors, unassigned) = recorder.into_parts();
+    let (visitors, mut unassigned) = recorder.into_parts();
     if let [rows] = visitors.as_slice()
         && grow_guessed(app, rows)
     {
         return unassigned;
     }
-    let mut outcome = Outcome { unassigned, ..Outcome::default() };
+    let outcome = write_visitors(app, &visitors);
+    // Rows first: a merge moves them on, and then they are stored elsewhere.
+    for (relation, rows) in outcome.misplaced {
+        point_rows(relation, session_column, &rows);
+    }
+    merge(app.id, &outcome.merged);
+    unassigned.extend(outcome.unassigned);
+    unassigned
+}
+
+/// Locks visitors and writes their sessions.
+fn write_visitors(app: &AppSettings, visitors: &[VisitorRows]) -> Outcome {
+    let mut outcome = Outcome::default();
     if !visitors.is_empty() {
         {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
@@ -58,12 +73,7 @@ fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -
             settle_visitors(app, &mut calendar, chunk, &mut outcome);
         }
     }
-    // Rows first: a merge moves them on, and then they are stored elsewhere.
-    for (relation, rows) in outcome.misplaced {
-        point_rows(relation, session_column, &rows);
-    }
-    merge(app.id, &outcome.merged);
-    outcome.unassigned
+    outcome
 }
 
 /// What is left to do when all sessions are written.

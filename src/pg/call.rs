@@ -79,6 +79,12 @@ impl<'a> Call<'a> {
         self.datum(index).map(|datum| datum.value() as i32)
     }
 
+    /// A `tid` argument: block and line.
+    pub fn row_address(&self, index: usize) -> Option<(u32, u16)> {
+        // SAFETY: a tid is passed as a pointer to its stored form.
+        self.datum(index).map(|datum| pgrx::itemptr::item_pointer_get_both(unsafe { *datum.cast_mut_ptr() }))
+    }
+
     /// A `timestamptz` argument.
     #[inline]
     pub fn instant(&self, index: usize) -> Option<Instant> {
