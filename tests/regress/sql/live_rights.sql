@@ -5,6 +5,7 @@
 \set oracle :folder /../oracle.sql
 \i :oracle
 SET client_min_messages = warning;
+DROP ROLE IF EXISTS live_owner, live_writer, live_stranger; -- of a run that was broken off
 CREATE ROLE live_owner;
 CREATE ROLE live_writer;
 CREATE ROLE live_stranger;
