@@ -130,7 +130,7 @@ impl<'a> Rebuilding<'a> {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
             let connection = Connection::open();
             insert_sessions(&connection, self.app.id, new.into_iter().map(written).collect());
-            update_sessions(&connection, &changed.map(written).collect::<Vec<_>>());
+            update_sessions(&connection, changed.map(written).collect());
             note_days(&connection, self.app.id, &days);
         }
         let mut misplaced: FxHashMap<(usize, Oid), Vec<(Place, Option<i64>)>> = FxHashMap::default();

@@ -129,7 +129,7 @@ fn settle_visitors(app: &AppSettings, calendar: &mut Calendar, visitors: &[Visit
         }
     }
     insert_sessions(&connection, app.id, new);
-    update_sessions(&connection, &changed);
+    update_sessions(&connection, changed);
     note_status_changes(&connection, app.id, &statuses);
     note_days(&connection, app.id, &days);
 }

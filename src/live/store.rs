@@ -158,6 +158,14 @@ pub struct Written<'s> {
     pub session: &'s Session,
 }
 
+impl Written<'_> {
+    /// Whether the session has nothing but times and counts.
+    fn is_plain(&self) -> bool {
+        let Session { converted_at, cancelled_at, facts, .. } = self.session;
+        converted_at.is_none() && cancelled_at.is_none() && facts.is_none()
+    }
+}
+
 /// The columns of times and counts, as arrays.
 fn time_arrays(sessions: &[Written]) -> Vec<Argument> {
     let numbers = |value: fn(&Session) -> i64| {
@@ -237,11 +245,7 @@ const INSERT: Statement = Statement {
 /// Writes new sessions, in order of their ids: that is the order of most indexes.
 pub fn insert_sessions(connection: &Connection, app: i32, mut sessions: Vec<Written>) {
     sessions.sort_unstable_by_key(|written| written.session.id);
-    let is_plain = |written: &Written| {
-        let Session { converted_at, cancelled_at, facts, .. } = written.session;
-        converted_at.is_none() && cancelled_at.is_none() && facts.is_none()
-    };
-    let (plain, others): (Vec<Written>, Vec<Written>) = sessions.into_iter().partition(is_plain);
+    let (plain, others): (Vec<Written>, Vec<Written>) = sessions.into_iter().partition(Written::is_plain);
     for sessions in plain.chunks(WRITTEN_AT_ONCE) {
         kept!(connection, INSERT_PLAIN, &new_session_arrays(app, sessions, time_arrays(sessions)));
     }
@@ -300,9 +304,25 @@ const UPDATE: Statement = Statement {
     ],
 };
 
+const UPDATE_PLAIN: Statement = Statement {
+    sql: "
+    UPDATE sessionize.sessions AS session
+       SET started_at = first, last_event_at = last, last_event_day = (last AT TIME ZONE 'UTC')::date,
+           closes_at = closes, expires_at = expires, opened_at = opened, next_started_at = next,
+           event_count = events, passive_count = passive, late_count = late
+      FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+           AS new (id, first, last, closes, expires, opened, next, events, passive, late)
+     WHERE session_id = id",
+    types: &[BIGINTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, BIGINTS, BIGINTS, BIGINTS],
+};
+
 /// Writes sessions that were there before.
-pub fn update_sessions(connection: &Connection, sessions: &[Written]) {
-    for sessions in sessions.chunks(WRITTEN_AT_ONCE) {
+pub fn update_sessions(connection: &Connection, sessions: Vec<Written>) {
+    let (plain, others): (Vec<Written>, Vec<Written>) = sessions.into_iter().partition(Written::is_plain);
+    for sessions in plain.chunks(WRITTEN_AT_ONCE) {
+        kept!(connection, UPDATE_PLAIN, &time_arrays(sessions));
+    }
+    for sessions in others.chunks(WRITTEN_AT_ONCE) {
         kept!(connection, UPDATE, &session_arrays(sessions));
     }
 }
