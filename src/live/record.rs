@@ -85,13 +85,18 @@ impl Recorder {
 
     /// The rows by visitor, in order of the visitors' names; how many rows have no session, and why.
     pub fn into_parts(self) -> (Vec<VisitorRows>, Vec<(Unassigned, i64)>) {
-        let mut visitors: Vec<VisitorRows> = Vec::with_capacity(self.numbers.len());
+        let mut counts = vec![0; self.numbers.len()];
+        for (number, _) in &self.rows {
+            counts[*number as usize] += 1;
+        }
         let mut names: Vec<(String, u32)> = self.numbers.into_iter().collect();
         names.sort_unstable();
+        let mut visitors: Vec<VisitorRows> = Vec::with_capacity(names.len());
         let mut places = vec![0; names.len()];
         for (place, (visitor, number)) in names.into_iter().enumerate() {
             places[number as usize] = place;
-            visitors.push(VisitorRows { visitor, rows: Vec::new() });
+            // A load may bring a million visitors with one row each: no room is left over.
+            visitors.push(VisitorRows { visitor, rows: Vec::with_capacity(counts[number as usize]) });
         }
         for (number, row) in self.rows {
             visitors[places[number as usize]].rows.push(row);

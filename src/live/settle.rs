@@ -64,13 +64,13 @@ fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -
 fn write_visitors(app: &AppSettings, visitors: &[VisitorRows]) -> Outcome {
     let mut outcome = Outcome::default();
     if !visitors.is_empty() {
-        {
+        let known = {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
-            lock_visitors(&Connection::open(), app.id, visitors.iter().map(|rows| rows.visitor.as_str()));
-        }
+            lock_visitors(&Connection::open(), app.id, visitors.iter().map(|rows| rows.visitor.as_str()))
+        };
         let mut calendar = app.calendar.borrow_mut();
-        for chunk in visitors.chunks(CHUNK) {
-            settle_visitors(app, &mut calendar, chunk, &mut outcome);
+        for (visitors, known) in visitors.chunks(CHUNK).zip(known.chunks(CHUNK)) {
+            settle_visitors(app, &mut calendar, visitors, known, &mut outcome);
         }
     }
     outcome
@@ -102,12 +102,14 @@ fn wanted<'v>(app: &AppSettings, rows: &'v VisitorRows) -> Wanted<'v> {
     (&rows.visitor, low, high)
 }
 
-fn settle_visitors(app: &AppSettings, calendar: &mut Calendar, visitors: &[VisitorRows], outcome: &mut Outcome) {
+fn settle_visitors(app: &AppSettings, calendar: &mut Calendar, visitors: &[VisitorRows], known: &[bool], outcome: &mut Outcome) {
     let _owner = AsOwner::for_look_ups(own_tables().sessions);
     let connection = Connection::open();
     let wanted: Vec<Wanted> = visitors.iter().map(|rows| wanted(app, rows)).collect();
     let mut loaded: Vec<Vec<Session>> = vec![Vec::new(); visitors.len()];
-    load_sessions(&connection, app.id, &wanted, |place, session| loaded[place].push(session));
+    let known: Vec<usize> = (0..visitors.len()).filter(|place| known[*place]).collect();
+    let wanted_of_known: Vec<Wanted> = known.iter().map(|place| wanted[*place]).collect();
+    load_sessions(&connection, app.id, &wanted_of_known, |place, session| loaded[known[place]].push(session));
 
     let mut decided = Vec::with_capacity(visitors.len());
     for ((rows, before), (_, _, high)) in visitors.iter().zip(&loaded).zip(&wanted) {

@@ -67,14 +67,16 @@ const LOCK_VISITORS: Statement = Statement {
     sql: "
     INSERT INTO sessionize.visitors AS known (app_id, visitor)
     SELECT $1, name FROM unnest($2) AS name
-        ON CONFLICT (app_id, visitor) DO UPDATE SET revision = known.revision + 1",
+        ON CONFLICT (app_id, visitor) DO UPDATE SET revision = known.revision + 1
+    RETURNING revision",
     types: &[INTEGER, TEXTS],
 };
 
 /// Locks visitors, who must be in order: whoever changes more than the newest end of one session does so first. Counting
-/// the revision up makes transactions fail that still look at the time before.
-pub fn lock_visitors<'v>(connection: &Connection, app: i32, visitors: impl Iterator<Item = &'v str>) {
-    kept!(connection, LOCK_VISITORS, &[Argument::integer(app), Argument::text_array(visitors.map(Some))]);
+/// the revision up makes transactions fail that still look at the time before. Tells of each visitor whether they were known: others have no session.
+pub fn lock_visitors<'v>(connection: &Connection, app: i32, visitors: impl Iterator<Item = &'v str>) -> Vec<bool> {
+    let rows: Rows = kept!(connection, LOCK_VISITORS, &[Argument::integer(app), Argument::text_array(visitors.map(Some))]);
+    rows.iter().map(|row| row.bigint(1) != Some(0)).collect()
 }
 
 const LOAD: Statement = Statement {
