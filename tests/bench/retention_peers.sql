@@ -18,7 +18,9 @@ INSERT INTO linked_sessions SELECT * FROM sessionize.sessions ORDER BY session_i
 CREATE TABLE linked_events (LIKE events INCLUDING ALL);
 INSERT INTO linked_events SELECT * FROM events ORDER BY at;
 ALTER TABLE linked_events ADD FOREIGN KEY (session_id) REFERENCES linked_sessions ON DELETE CASCADE;
-CREATE TABLE inactive AS
-SELECT session_id FROM sessionize.sessions WHERE sessions.visitor NOT IN (
-       SELECT visitor FROM sessionize.sessions WHERE last_event_at > now() - interval '90 days');
 VACUUM (ANALYZE);
+CREATE TABLE inactive AS
+SELECT session_id FROM sessionize.sessions AS session
+ WHERE NOT EXISTS (SELECT FROM sessionize.sessions AS later
+                    WHERE later.visitor = session.visitor AND later.last_event_at > now() - interval '90 days');
+ANALYZE inactive;
