@@ -12,23 +12,23 @@ BEGIN
     END IF;
     IF NEW.policy IS NULL OR NEW.policy NOT IN ('timeout', 'midnight') THEN
         RAISE EXCEPTION 'policy "%" is not known', coalesce(NEW.policy, 'null')
-            USING ERRCODE = '22023', HINT = 'Valid policies are "timeout" and "midnight".';
+            USING ERRCODE = CASE WHEN NEW.policy IS NULL THEN '22004' ELSE '22023' END, HINT = 'Valid policies are "timeout" and "midnight".';
     END IF;
     IF NEW.boundary IS NULL OR NEW.boundary NOT IN ('exclusive', 'inclusive') THEN
         RAISE EXCEPTION 'boundary "%" is not known', coalesce(NEW.boundary, 'null')
-            USING ERRCODE = '22023', HINT = 'Valid boundaries are "exclusive" and "inclusive".';
+            USING ERRCODE = CASE WHEN NEW.boundary IS NULL THEN '22004' ELSE '22023' END, HINT = 'Valid boundaries are "exclusive" and "inclusive".';
     END IF;
     IF NEW.timeout IS NULL OR NEW.timeout NOT BETWEEN '1 minute' AND '24 hours' OR extract(month FROM NEW.timeout) <> 0 THEN
         RAISE EXCEPTION 'inactivity timeout "%" is out of range', coalesce(NEW.timeout::text, 'null')
-            USING ERRCODE = '22023', HINT = 'Use 1 minute to 24 hours, such as ''30 minutes''.';
+            USING ERRCODE = CASE WHEN NEW.timeout IS NULL THEN '22004' ELSE '22023' END, HINT = 'Use 1 minute to 24 hours, such as ''30 minutes''.';
     END IF;
     IF NEW.grace IS NULL OR NEW.grace NOT BETWEEN '0' AND '24 hours' OR extract(month FROM NEW.grace) <> 0 THEN
         RAISE EXCEPTION 'grace "%" is out of range', coalesce(NEW.grace::text, 'null')
-            USING ERRCODE = '22023', HINT = 'Use 0 to 24 hours, such as ''24 hours''.';
+            USING ERRCODE = CASE WHEN NEW.grace IS NULL THEN '22004' ELSE '22023' END, HINT = 'Use 0 to 24 hours, such as ''24 hours''.';
     END IF;
     IF NEW.max_skew IS NULL OR NEW.max_skew NOT BETWEEN '0' AND '366 days' OR extract(month FROM NEW.max_skew) <> 0 THEN
         RAISE EXCEPTION 'clock skew "%" is out of range', coalesce(NEW.max_skew::text, 'null')
-            USING ERRCODE = '22023', HINT = 'Use 0 to 366 days without months, such as ''1 day''.';
+            USING ERRCODE = CASE WHEN NEW.max_skew IS NULL THEN '22004' ELSE '22023' END, HINT = 'Use 0 to 366 days without months, such as ''1 day''.';
     END IF;
     -- Hours count alone from here on: a day has 24 of them.
     NEW.timeout := make_interval(secs => extract(epoch FROM NEW.timeout)::double precision);

@@ -51,12 +51,12 @@ DECLARE
     touched bigint[];
 BEGIN
     PERFORM sessionize.learn_cart_norms(app.app_id);
-    -- Without waiting: nobody can be in a deadlock with this. What is being changed now is touched again.
-    SELECT array_agg(session_id) INTO touched
-      FROM (SELECT session.session_id FROM sessionize.sessions AS session
-             WHERE session.app_id = app.app_id AND session.last_event_at >= since
-               AND session.last_event_day >= (since AT TIME ZONE 'UTC')::date
-             FOR NO KEY UPDATE SKIP LOCKED) AS free;
+    SELECT array_agg(session.session_id) INTO touched
+      FROM sessionize.sessions AS session
+     WHERE session.app_id = app.app_id AND session.last_event_at >= since
+       AND session.last_event_day >= (since AT TIME ZONE 'UTC')::date;
+    -- Few rows change, and they are locked without waiting: nobody can be in a deadlock with this. What somebody
+    -- else is changing right now is touched, and comes up again.
     EXECUTE format($query$
         WITH judged AS MATERIALIZED (
             %s
@@ -65,17 +65,27 @@ BEGIN
                    least(100, (SELECT coalesce(sum((rule ->> 'weight')::integer), 0) FROM unnest(judged.found) AS rule)) AS score
               FROM judged
         ), changed AS MATERIALIZED (
-            SELECT session.session_id, session.app_id, session.risk AS old_risk, scored.score,
-                   CASE WHEN session.risk_reasons ? 'set_by_hand' THEN session.risk ELSE sessionize.risk_level($2, scored.score::integer) END AS new_risk,
-                   nullif(coalesce(session.risk_reasons, '{}') - 'rules'
-                          || CASE WHEN scored.found = '{}' THEN '{}' ELSE jsonb_build_object('rules', to_jsonb(scored.found)) END, '{}') AS reasons
+            SELECT scored.*, session.app_id, session.risk AS old_risk
               FROM scored JOIN sessionize.sessions AS session USING (session_id)
+             WHERE session.risk_score <> scored.score
+                OR coalesce(session.risk_reasons -> 'rules', '[]') <> to_jsonb(scored.found)
+                OR session.risk <> sessionize.risk_level($2, scored.score::integer)
+                   AND (session.risk_reasons ? 'set_by_hand') IS NOT TRUE
+        ), free AS MATERIALIZED (
+            SELECT session.session_id FROM sessionize.sessions AS session
+             WHERE session.session_id IN (SELECT session_id FROM changed)
+             FOR NO KEY UPDATE SKIP LOCKED
         ), written AS (
-            UPDATE sessionize.sessions AS session SET risk = changed.new_risk, risk_score = changed.score, risk_reasons = changed.reasons
-              FROM changed
+            UPDATE sessionize.sessions AS session
+               SET risk_score = changed.score,
+                   risk = CASE WHEN session.risk_reasons ? 'set_by_hand' THEN session.risk
+                               ELSE sessionize.risk_level($2, changed.score::integer) END,
+                   risk_reasons = nullif(coalesce(session.risk_reasons, '{}') - 'rules'
+                                         || CASE WHEN changed.found = '{}' THEN '{}'
+                                                 ELSE jsonb_build_object('rules', to_jsonb(changed.found)) END, '{}')
+              FROM changed JOIN free USING (session_id)
              WHERE session.session_id = changed.session_id
-               AND (session.risk, session.risk_score, session.risk_reasons) IS DISTINCT FROM (changed.new_risk, changed.score, changed.reasons)
-            RETURNING changed.*
+            RETURNING session.session_id, session.app_id, changed.old_risk, session.risk AS new_risk, session.risk_reasons AS reasons
         )
         INSERT INTO sessionize.session_changes (session_id, app_id, what, old_value, new_value, reason)
         SELECT written.session_id, written.app_id, 'risk', written.old_risk, written.new_risk,

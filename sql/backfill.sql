@@ -26,6 +26,12 @@ REVOKE EXECUTE ON FUNCTION sessionize.backfill_blocks(integer, regclass, bigint,
 COMMENT ON FUNCTION sessionize.backfill_blocks(integer, regclass, bigint, bigint, boolean) IS
     'assigns the rows without session in a range of blocks of a table or partition: those of passive kinds, or all others; gives their number';
 
+-- Runs in statements under the rights of the table's owner, who need not have any on this extension.
+CREATE FUNCTION sessionize.backfilled_session(place tid) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'sessionize_backfilled_session' LANGUAGE c STRICT;
+COMMENT ON FUNCTION sessionize.backfilled_session(tid) IS
+    'the session of a row in the range that a backfill is writing; NULL at any other time';
+
 CREATE FUNCTION sessionize.backfill_plan(tracking integer)
     RETURNS TABLE (passive boolean, leaf regclass, blocks bigint)
     LANGUAGE sql STABLE
@@ -51,7 +57,7 @@ CREATE PROCEDURE backfill_sessions(events regclass)
 AS $$
 DECLARE
     tracking integer;
-    batch_blocks CONSTANT bigint := 1000;
+    batch_blocks CONSTANT bigint := 2000;
     step record;
     first_block bigint;
     done_before bigint := 0;

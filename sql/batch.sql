@@ -147,33 +147,16 @@ COMMENT ON CAST (sessionset AS tstzmultirange) IS 'the range [first event, last 
 
 -- Numbers for each row, in a window.
 
-CREATE FUNCTION sessionize_number_transition(internal, timestamptz) RETURNS internal
-    AS 'MODULE_PATHNAME', 'sessionize_number_transition' LANGUAGE c IMMUTABLE PARALLEL SAFE;
-CREATE FUNCTION sessionize_number_transition(internal, timestamptz, interval) RETURNS internal
-    AS 'MODULE_PATHNAME', 'sessionize_number_transition' LANGUAGE c IMMUTABLE PARALLEL SAFE;
-CREATE FUNCTION sessionize_number_transition(internal, timestamptz, interval, text) RETURNS internal
-    AS 'MODULE_PATHNAME', 'sessionize_number_transition' LANGUAGE c IMMUTABLE PARALLEL SAFE;
-CREATE FUNCTION sessionize_number_finish(internal) RETURNS bigint
-    AS 'MODULE_PATHNAME', 'sessionize_number_finish' LANGUAGE c IMMUTABLE PARALLEL SAFE;
+CREATE FUNCTION session_number(occurred_at timestamptz) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'sessionize_number' LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE;
+CREATE FUNCTION session_number(occurred_at timestamptz, timeout interval) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'sessionize_number' LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE;
+CREATE FUNCTION session_number(occurred_at timestamptz, timeout interval, boundary text) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'sessionize_number' LANGUAGE c WINDOW IMMUTABLE PARALLEL SAFE;
 
-COMMENT ON FUNCTION sessionize_number_transition(internal, timestamptz) IS 'takes a row into the state of session_number()';
-COMMENT ON FUNCTION sessionize_number_transition(internal, timestamptz, interval) IS 'takes a row into the state of session_number()';
-COMMENT ON FUNCTION sessionize_number_transition(internal, timestamptz, interval, text) IS 'takes a row into the state of session_number()';
-COMMENT ON FUNCTION sessionize_number_finish(internal) IS 'the session number of the row';
-
-CREATE AGGREGATE session_number(occurred_at timestamptz) (
-    SFUNC = sessionize_number_transition, STYPE = internal, FINALFUNC = sessionize_number_finish, PARALLEL = SAFE
-);
-CREATE AGGREGATE session_number(occurred_at timestamptz, timeout interval) (
-    SFUNC = sessionize_number_transition, STYPE = internal, FINALFUNC = sessionize_number_finish, PARALLEL = SAFE
-);
-CREATE AGGREGATE session_number(occurred_at timestamptz, timeout interval, boundary text) (
-    SFUNC = sessionize_number_transition, STYPE = internal, FINALFUNC = sessionize_number_finish, PARALLEL = SAFE
-);
-
-COMMENT ON AGGREGATE session_number(timestamptz) IS
+COMMENT ON FUNCTION session_number(timestamptz) IS
     'the number of the session that a row falls into: session_number(occurred_at) OVER (PARTITION BY visitor ORDER BY occurred_at); NULL and infinite instants give NULL';
-COMMENT ON AGGREGATE session_number(timestamptz, interval) IS
+COMMENT ON FUNCTION session_number(timestamptz, interval) IS
     'the number of the session that a row falls into, under a timeout of one''s own';
-COMMENT ON AGGREGATE session_number(timestamptz, interval, text) IS
+COMMENT ON FUNCTION session_number(timestamptz, interval, text) IS
     'the number of the session that a row falls into, under a timeout and a boundary (''exclusive'' or ''inclusive'') of one''s own';

@@ -113,8 +113,9 @@ DECLARE
     wanted_status constant text := sessionize.read_status($2);
     wanted_risk constant text := sessionize.read_risk($3);
     moment constant timestamptz := coalesce($5, now());
-    -- what expired is most of a table, and most of it has been added up
-    by_totals constant boolean := wanted_status = 'expired' AND coalesce(btrim($4), '') = '' AND moment >= now();
+    -- most of a table has expired, and most of that has been added up
+    by_totals constant boolean := coalesce(btrim($4), '') = '' AND coalesce(wanted_status, '') NOT IN ('active', 'closed')
+                                  AND (moment >= now() OR wanted_status IS DISTINCT FROM 'expired');
     counts text;
     counted bigint;
 BEGIN
@@ -130,7 +131,7 @@ BEGIN
     IF by_totals THEN
         counted := counted + (SELECT coalesce(sum(total.sessions), 0) FROM sessionize.settled_totals AS total
                                WHERE (wanted_app IS NULL OR total.app_id = wanted_app)
-                                 AND total.status = wanted_status AND (wanted_risk IS NULL OR total.risk = wanted_risk));
+                                 AND (wanted_status IS NULL OR total.status = wanted_status) AND (wanted_risk IS NULL OR total.risk = wanted_risk));
     END IF;
     RETURN counted;
 END $$;

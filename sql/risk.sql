@@ -14,6 +14,8 @@ CREATE TABLE sessionize.risk_rules (
 COMMENT ON TABLE sessionize.risk_rules IS
     'rules about risk: a condition over sessionize.session_facts and how much it weighs; for one application, or for all where app_id is NULL. shipped: came with the extension';
 
+COMMENT ON SEQUENCE sessionize.risk_rules_rule_id_seq IS 'where rule ids come from';
+
 INSERT INTO sessionize.risk_rules (name, description, condition, weight, shipped) VALUES
     ('event rate', 'more events a minute than a person makes', 'event_count >= 20 AND events_per_minute > 60', 60, true),
     ('busy address', 'many sessions from one IP address within a day', 'sessions_of_ip_in_a_day > 50', 35, true),

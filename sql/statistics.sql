@@ -118,10 +118,12 @@ WITH appeared_late AS (
     SELECT session.app_id, session.risk,
            sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at, session.expires_at,
                                      now(), sessionize.is_inclusive(app)) AS status
-      FROM sessionize.apps AS app JOIN sessionize.sessions AS session ON session.app_id = app.app_id
-     WHERE session.opened_at - session.started_at >= interval '1 minute'
-       AND session.opened_at > now() - interval '4 days'
-       AND session.last_event_day < sessionize.first_open_day()
+      FROM sessionize.apps AS app,
+           -- first through the index of those that appeared late, which are few
+           LATERAL (SELECT * FROM sessionize.sessions AS late
+                     WHERE late.app_id = app.app_id AND late.opened_at - late.started_at >= interval '1 minute'
+                       AND late.opened_at > now() - interval '4 days' OFFSET 0) AS session
+     WHERE session.last_event_day < sessionize.first_open_day()
        AND session.converted_at IS NULL AND session.cancelled_at IS NULL
        AND EXISTS (SELECT FROM sessionize.daily_totals AS total WHERE total.app_id = session.app_id AND total.day = session.last_event_day)
        AND NOT EXISTS (SELECT FROM sessionize.changed_days AS changed WHERE changed.app_id = session.app_id AND changed.day = session.last_event_day)
@@ -193,7 +195,10 @@ SELECT app.app_id, app.name AS app,
        (SELECT max(session.last_event_at) FROM sessionize.sessions AS session
          WHERE session.app_id = app.app_id
            AND session.last_event_day = (SELECT max(newest.last_event_day) FROM sessionize.sessions AS newest
-                                          WHERE newest.app_id = app.app_id)) AS last_event_at
+                                          WHERE newest.app_id = app.app_id)) AS last_event_at,
+       (SELECT max(purge.finished_at) FROM sessionize.purges AS purge
+         WHERE purge.app_id = app.app_id OR purge.app_id IS NULL) AS last_purge_at,
+       @extschema@.count_inactive_sessions(90, app.name) AS purgeable_90_days
   FROM sessionize.apps AS app LEFT JOIN counted USING (app_id);
 COMMENT ON VIEW sessionize.app_statistics IS
-    'per application: sessions by status and by risk, events, late events, merges, events without a session by reason, the last event';
+    'per application: sessions by status and by risk, events, late events, merges, events without a session by reason, the last event, the last purge, sessions that a purge at 90 days would take';

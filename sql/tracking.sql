@@ -138,7 +138,8 @@ BEGIN
     IF above IS NOT NULL THEN
         RAISE EXCEPTION 'table % is already tracked', events
             USING ERRCODE = '55000',
-                  DETAIL = CASE WHEN above <> events THEN format('It shares partitions with %s, which is.', above) END,
+                  DETAIL = CASE WHEN above <> events THEN format('It shares partitions with %s, which is.', above)
+                                ELSE 'A table is tracked for one application at a time.' END,
                   HINT = 'Call untrack_sessions() first to track it in another way.';
     END IF;
 END $$;
@@ -177,7 +178,7 @@ BEGIN
     END IF;
     IF on_purge IS NULL OR on_purge NOT IN ('delete', 'detach', 'keep') THEN
         RAISE EXCEPTION 'purge action "%" is not known', coalesce(on_purge, 'null')
-            USING ERRCODE = '22023', HINT = 'Valid actions are "delete", "detach" and "keep".';
+            USING ERRCODE = CASE WHEN on_purge IS NULL THEN '22004' ELSE '22023' END, HINT = 'Valid actions are "delete", "detach" and "keep".';
     END IF;
     PERFORM sessionize.check_column(events, visitor, 'visitor', NULL);
     PERFORM sessionize.check_column(events, occurred_at, 'instant of the event', '{timestamptz}');

@@ -26,11 +26,11 @@ pgrx::extension_sql_file!("../sql/details.sql", name = "details", requires = ["l
 pgrx::extension_sql_file!("../sql/facts.sql", name = "facts", requires = ["details"]);
 pgrx::extension_sql_file!("../sql/risk.sql", name = "risk", requires = ["facts"]);
 pgrx::extension_sql_file!("../sql/assessment.sql", name = "assessment", requires = ["risk"]);
-pgrx::extension_sql_file!("../sql/statistics.sql", name = "statistics", requires = ["assessment"]);
-pgrx::extension_sql_file!("../sql/dependents.sql", name = "dependents", requires = ["statistics"]);
+pgrx::extension_sql_file!("../sql/dependents.sql", name = "dependents", requires = ["assessment"]);
 pgrx::extension_sql_file!("../sql/inactivity.sql", name = "inactivity", requires = ["dependents"]);
 pgrx::extension_sql_file!("../sql/purge.sql", name = "purge", requires = ["inactivity"]);
 pgrx::extension_sql_file!("../sql/export.sql", name = "export", requires = ["purge"]);
 pgrx::extension_sql_file!("../sql/sweep.sql", name = "sweep", requires = ["export"]);
 pgrx::extension_sql_file!("../sql/schedule.sql", name = "schedule", requires = ["sweep"]);
+pgrx::extension_sql_file!("../sql/statistics.sql", name = "statistics", requires = ["schedule"]);
 pgrx::extension_sql_file!("../sql/rights.sql", name = "rights", finalize);

@@ -90,6 +90,8 @@ finish() {
 # run_regress TOOL SUITE FOLDER SUFFIX DATABASE [NAME …]
 # Runs pg_regress or pg_isolation_regress over the files of tests/SUITE/FOLDER (all, or the ones named) in a new
 # database that has the extension; what they print is compared with tests/SUITE/expected. Shows the differences.
+# With regress_options=(--use-existing) the database is one that the suite has made.
+regress_options=()
 run_regress() {
     local tool=$1 suite=$ROOT/tests/$2 folder=$3 suffix=$4 database=$5 output=$WORK/$2 file status=0
     shift 5
@@ -103,7 +105,7 @@ run_regress() {
     rm -rf "$output"
     mkdir -p "$output"
     "$tool" --bindir="$PG_BIN" --inputdir="$suite" --outputdir="$output" --dbname="$database" \
-        --load-extension=pg_sessionize "${names[@]}" >"$output/output" 2>&1 || status=$?
+        --load-extension=pg_sessionize "${regress_options[@]}" "${names[@]}" >"$output/output" 2>&1 || status=$?
     cat "$output/output"
     if [ "$status" -ne 0 ] && [ -e "$output/regression.diffs" ]; then
         cat "$output/regression.diffs"

@@ -1,7 +1,7 @@
 //! `session_number … OVER`: the number of the session that each row falls into.
 //!
-//! An aggregate with a state of constant size: used with an ordered window, the executor asks for
-//! its value once per group of equal instants.
+//! A window function proper: PostgreSQL runs an aggregate over a window too, but takes each row from its store twice and
+//! compares it with the next one to find equal instants, which a number that equal instants share has no use for.
 
 use pgrx::pg_sys::Datum;
 use sessionize_core::instant::is_finite;
@@ -10,44 +10,39 @@ use sessionize_core::{Instant, Span};
 use super::arguments::RuleArguments;
 use crate::pg::call::Call;
 use crate::pg::error::{Report, SqlState};
-use crate::pg::memory::{aggregate_context, allocate};
+use crate::pg::window::next_row;
 use crate::pg_function;
 
 /// Which way the instants run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Direction {
+    #[default]
     Unknown,
     Ascending,
     Descending,
 }
 
-/// The latest row of a partition.
+/// The latest row of a partition that counts.
+#[derive(Default)]
 struct Numbering {
     latest: Instant,
     number: i64,
     direction: Direction,
-    row_counts: bool,
 }
 
-fn transition(call: &mut Call) -> Datum {
+fn session_number(call: &mut Call) -> Datum {
+    let numbering: &mut Numbering = next_row(call);
     let arguments = call.kept(RuleArguments::default);
-    arguments.refresh_timeout(call, 2);
-    let mut state = call.pointer::<Numbering>(0);
-    if state.is_null() {
-        let fresh = Numbering { latest: 0, number: 0, direction: Direction::Unknown, row_counts: false };
-        state = allocate(aggregate_context(call), fresh);
+    arguments.refresh_timeout(call, 1);
+    match call.instant(0).filter(|instant| is_finite(*instant)) {
+        Some(instant) => call.bigint(numbering.take(instant, arguments)),
+        None => call.null(),
     }
-    let numbering = crate::pg::memory::borrow(state);
-    let instant = call.instant(1).filter(|instant| is_finite(*instant));
-    numbering.row_counts = instant.is_some();
-    if let Some(instant) = instant {
-        numbering.take(instant, arguments);
-    }
-    call.pointer_result(state)
 }
 
 impl Numbering {
-    fn take(&mut self, instant: Instant, arguments: &mut RuleArguments) {
+    /// Takes the next row and gives its number.
+    fn take(&mut self, instant: Instant, arguments: &mut RuleArguments) -> i64 {
         if self.number == 0 {
             self.number = 1;
         } else if instant != self.latest {
@@ -62,6 +57,7 @@ impl Numbering {
             self.number += i64::from(!joins);
         }
         self.latest = instant;
+        self.number
     }
 }
 
@@ -73,20 +69,7 @@ fn raise_unordered() -> ! {
         .raise()
 }
 
-fn finish(call: &mut Call) -> Datum {
-    let state = call.pointer::<Numbering>(0);
-    if state.is_null() {
-        return call.null();
-    }
-    let numbering = crate::pg::memory::borrow(state);
-    if numbering.row_counts { call.bigint(numbering.number) } else { call.null() }
-}
-
 pg_function!(
-    /// `(state, occurred_at [, timeout [, boundary]]) → state`
-    sessionize_number_transition, pg_finfo_sessionize_number_transition, transition
-);
-pg_function!(
-    /// `(state) → bigint`
-    sessionize_number_finish, pg_finfo_sessionize_number_finish, finish
+    /// `(occurred_at [, timeout [, boundary]]) → bigint`
+    sessionize_number, pg_finfo_sessionize_number, session_number
 );

@@ -21,9 +21,8 @@ fn set_argument(call: &Call) -> SessionSet {
     decode(call.bytes(0).unwrap_or_default()).or_raise()
 }
 
-fn spans(call: &mut Call) -> impl Iterator<Item = Span> + use<> {
-    let spans: Vec<Span> = Reader::new(call.bytes(0).unwrap_or_default()).or_raise().map(OrRaise::or_raise).collect();
-    spans.into_iter()
+fn spans(call: &Call) -> impl Iterator<Item = Span> {
+    Reader::new(call.bytes(0).unwrap_or_default()).or_raise().map(OrRaise::or_raise)
 }
 
 fn input(call: &mut Call) -> Datum {
@@ -86,14 +85,15 @@ fn row(number: usize, span: Span) -> [Value; 5] {
 }
 
 fn session_spans(call: &mut Call) -> Datum {
-    let rows = spans(call).enumerate().map(|(place, span)| row(place + 1, span));
-    give_rows(call, rows)
+    let rows: Vec<_> = (1..).zip(spans(call)).map(|(number, span)| row(number, span)).collect();
+    give_rows(call, &rows)
 }
 
 fn session_at(call: &mut Call) -> Datum {
     let instant = call.instant(1).filter(|instant| is_finite(*instant));
     let found = instant.and_then(|instant| set_argument(call).session_at(instant));
-    give_rows(call, found.into_iter().map(|(number, span)| row(number, span)))
+    let rows: Vec<_> = found.into_iter().map(|(number, span)| row(number, span)).collect();
+    give_rows(call, &rows)
 }
 
 pg_function!(

@@ -1,6 +1,7 @@
 //! Visitors whose events were corrected: their sessions are worked out again from the rows that are there.
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -31,6 +32,11 @@ pub fn rebuild_corrected(app: &Rc<AppSettings>, corrections: Corrections) {
     }
     let visitors: Vec<String> = visitors.into_iter().collect();
     rebuild(app, &visitors, |session| sessions.contains(&session));
+}
+
+/// Works out the sessions of visitors again; those without rows stay.
+pub fn rebuild_visitors(app: &AppSettings, visitors: BTreeSet<String>) {
+    rebuild(app, &visitors.into_iter().collect::<Vec<_>>(), |_| false);
 }
 
 /// Works out the sessions of visitors, who are in order, again. Of the sessions without rows those go that `may_go`;
@@ -123,7 +129,7 @@ impl<'a> Rebuilding<'a> {
         {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
             let connection = Connection::open();
-            insert_sessions(&connection, self.app.id, &new.into_iter().map(written).collect::<Vec<_>>());
+            insert_sessions(&connection, self.app.id, new.into_iter().map(written).collect());
             update_sessions(&connection, &changed.map(written).collect::<Vec<_>>());
             note_days(&connection, self.app.id, &days);
         }

@@ -47,9 +47,15 @@ pub struct VisitorRows {
 
 impl Recorder {
     /// Notes a row that got, or may yet get, a session.
-    pub fn note_row(&mut self, visitor: String, row: Recorded) {
-        let next = self.numbers.len() as u32;
-        let number = *self.numbers.entry(visitor).or_insert(next);
+    pub fn note_row(&mut self, visitor: &str, row: Recorded) {
+        let number = match self.numbers.get(visitor) {
+            Some(number) => *number,
+            None => {
+                let next = self.numbers.len() as u32;
+                self.numbers.insert(visitor.to_owned(), next);
+                next
+            }
+        };
         self.rows.push((number, row));
     }
 

@@ -9,7 +9,7 @@ use super::record::Recorded;
 use super::settings::{AppSettings, own_tables};
 use super::triggers::is_usable;
 use crate::pg::owner::AsOwner;
-use crate::pg::spi::{Argument, Connection, Row};
+use crate::pg::spi::{Argument, Connection, Plan, Row};
 use crate::pg::trigger::Place;
 
 /// A tracked table as SQL names it.
@@ -50,15 +50,18 @@ pub fn tables(app: Option<i32>, tracking: Option<i32>) -> Vec<EventTable> {
 
 fn read_table(row: &Row) -> Option<EventTable> {
     let (visitor, occurred_at, session_id) = (row.text(3)?, row.text(4)?, row.text(5)?);
-    let optional = |column: usize| row.text(column).map_or("NULL::text".to_owned(), |name| format!("event.{name}::text"));
-    let facts: Vec<String> = (0..FACTS).map(|place| optional(7 + place)).collect();
     let visitor_type = row.oid(15)?;
-    let columns = format!(
-        "event.tableoid, event.ctid, {}, event.{occurred_at}, event.{session_id}, {}, {}",
-        text_of(&visitor, visitor_type),
-        optional(6),
-        facts.join(", ")
+    let mut columns = format!(
+        "event.tableoid, event.ctid, {}, event.{occurred_at}, event.{session_id}",
+        text_of(&visitor, visitor_type)
     );
+    // Kind and facts only as far as the table has them: reading costs by the column.
+    let optional: Vec<Option<String>> = (6..7 + FACTS).map(|column| row.text(column)).collect();
+    if optional.iter().any(Option::is_some) {
+        for name in optional {
+            columns += &name.map_or(", NULL::text".to_owned(), |name| format!(", event.{name}::text"));
+        }
+    }
     Some(EventTable {
         relation: row.oid(1)?,
         app: row.integer(16)?,
@@ -108,20 +111,60 @@ impl EventTable {
         rows.iter().filter_map(|row| read_row(app, &row)).for_each(|(_, row)| each(row));
     }
 
-    /// Locks and reads the rows without session of one partition, or of the table, in a range of blocks.
-    pub fn unassigned_rows(&self, app: &AppSettings, leaf: Oid, blocks: (u32, u32), mut each: impl FnMut(String, Recorded)) {
-        let _owner = AsOwner::of_relation(leaf);
+    /// Reads the rows without session of one partition, or of the table, in a range of blocks.
+    pub fn unassigned_rows(&self, app: &AppSettings, leaf: &Leaf, mut each: impl FnMut(String, Recorded)) {
+        let _owner = AsOwner::of_relation(leaf.relation);
         let connection = Connection::open();
-        let named = connection.run_once("SELECT $1::regclass::text", &[Argument::oid(leaf)], &[pg_sys::OIDOID]);
-        let Some(leaf) = named.first().and_then(|row| row.text(1)) else { return };
-        let sql = format!(
-            "SELECT {} FROM ONLY {leaf} AS event
-              WHERE event.ctid >= '({},0)' AND event.ctid < '({},0)' AND event.{} IS NULL AND event.{} IS NOT NULL
-                FOR NO KEY UPDATE SKIP LOCKED",
-            self.columns, blocks.0, blocks.1, self.session_id, self.visitor
-        );
+        let sql = format!("SELECT {} FROM ONLY {} AS event WHERE {}", self.columns, leaf.name, leaf.unassigned(self));
         let rows = connection.run_once(&sql, &[], &[]);
         rows.iter().filter_map(|row| read_row(app, &row)).for_each(|(visitor, row)| each(visitor, row));
+    }
+
+    /// Writes into the rows of the same range what `sessionize.backfilled_session` says of their places; gives how many
+    /// rows were written.
+    pub fn point_unassigned(&self, leaf: &Leaf, function: &str) -> usize {
+        let Leaf { name, .. } = leaf;
+        let sql = format!(
+            "UPDATE ONLY {name} AS event SET {} = {function}(event.ctid) WHERE {} AND {function}(event.ctid) IS NOT NULL",
+            self.session_id,
+            leaf.unassigned(self)
+        );
+        let connection = Connection::open();
+        // The owner of the table need not have any right on the schema of the function, which matters when it is looked up.
+        let plan = {
+            let _owner = AsOwner::for_look_ups(own_tables().sessions);
+            Plan::prepare(&connection, &sql, &[])
+        };
+        let _owner = AsOwner::of_relation(leaf.relation);
+        let written = connection.run(&plan, &[]).count();
+        plan.free();
+        written
+    }
+}
+
+/// A range of blocks of a partition, or of a table that has none.
+pub struct Leaf {
+    /// The partition.
+    pub relation: Oid,
+    /// Its name, qualified and quoted.
+    pub name: String,
+    /// The first block, and the one after the last.
+    pub blocks: (u32, u32),
+}
+
+impl Leaf {
+    /// A range of blocks; none where the partition was dropped.
+    pub fn new(relation: Oid, blocks: (u32, u32)) -> Option<Self> {
+        let _owner = AsOwner::for_look_ups(own_tables().sessions);
+        let connection = Connection::open();
+        let named = connection.run_once("SELECT oid::regclass::text FROM pg_class WHERE oid = $1", &[Argument::oid(relation)], &[pg_sys::OIDOID]);
+        Some(Leaf { relation, name: named.first()?.text(1)?, blocks })
+    }
+
+    fn unassigned(&self, table: &EventTable) -> String {
+        let (first, end) = self.blocks;
+        let EventTable { session_id, visitor, .. } = table;
+        format!("event.ctid >= '({first},0)' AND event.ctid < '({end},0)' AND event.{session_id} IS NULL AND event.{visitor} IS NOT NULL")
     }
 }
 
@@ -130,12 +173,16 @@ fn read_row(app: &AppSettings, row: &Row) -> Option<(String, Recorded)> {
     let visitor = row.text(3)?;
     let at: Instant = row.instant(4)?;
     let at = app.app.admits(Some(at), at).ok()?;
-    let effect = app.effect(row.text(6).as_deref());
+    let has_more = row.column_count() > 5;
+    let effect = app.effect(if has_more { row.text(6) } else { None }.as_deref());
     let place = Place::of(row.oid(1)?, row.row_address(2)?);
     let fact = |place: usize| {
         let value = row.text(7 + place).filter(|value| is_usable(FACT_RULES[place].0, value))?;
         Some(Fact { at, value: value.into_boxed_str() })
     };
+    if !has_more {
+        return Some((visitor, Recorded { event: Event { at, arrival: at, effect, facts: None }, guess: row.bigint(5), place }));
+    }
     let facts: Facts = std::array::from_fn(fact);
     let facts = (effect != Effect::Passive && facts.iter().any(Option::is_some)).then(|| Box::new(facts));
     Some((visitor, Recorded { event: Event { at, arrival: at, effect, facts }, guess: row.bigint(5), place }))

@@ -29,6 +29,11 @@ pub struct AppSettings {
 }
 
 impl AppSettings {
+    /// Whether the kind of an event can make a difference.
+    pub fn knows_kinds(&self) -> bool {
+        !(self.passive.is_empty() && self.conversions.is_empty() && self.cancellations.is_empty())
+    }
+
     /// What events of a kind do; no kind qualifies.
     pub fn effect(&self, kind: Option<&str>) -> Effect {
         match kind {
@@ -50,7 +55,14 @@ pub struct TextColumn {
 impl TextColumn {
     /// The value in a row.
     pub fn of(&self, row: &TriggerRow) -> Option<String> {
-        row.text(self.number, &self.text_of)
+        let mut text = String::new();
+        self.write(row, &mut text).then_some(text)
+    }
+
+    /// Writes the value in a row into a buffer; says whether it was not NULL.
+    #[inline]
+    pub fn write(&self, row: &TriggerRow, buffer: &mut String) -> bool {
+        row.write_text(self.number, &self.text_of, buffer)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::pg::transaction;
 use crate::pg::trigger::Place;
 
 /// So many visitors are read and written at once.
-const CHUNK: usize = 4096;
+const CHUNK: usize = 1 << 16;
 
 /// Settles the rows that a statement put into a table, whose session column is named.
 pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
@@ -34,20 +34,35 @@ pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
     }
 }
 
-/// Settles rows that were there before: those that get no session are not counted, for nobody waits for them.
-pub fn settle_on_time(app: &AppSettings, session_column: &str, recorder: Recorder) {
-    write_sessions(app, session_column, recorder);
+/// Settles rows that were there before, and passes the sessions of rows to `point`. Rows that get no session are not
+/// counted, for nobody waits for them.
+pub fn settle_on_time(app: &AppSettings, recorder: Recorder, point: impl FnOnce(Vec<(Place, Option<i64>)>)) {
+    let outcome = write_visitors(app, &recorder.into_parts().0);
+    point(outcome.misplaced.into_values().flatten().collect());
+    merge(app.id, &outcome.merged);
 }
 
 /// Writes sessions and rows; gives how many rows have no session, and why.
 fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -> Vec<(Unassigned, i64)> {
-    let (visitors, unassigned) = recorder.into_parts();
+    let (visitors, mut unassigned) = recorder.into_parts();
     if let [rows] = visitors.as_slice()
         && grow_guessed(app, rows)
     {
         return unassigned;
     }
-    let mut outcome = Outcome { unassigned, ..Outcome::default() };
+    let outcome = write_visitors(app, &visitors);
+    // Rows first: a merge moves them on, and then they are stored elsewhere.
+    for (relation, rows) in outcome.misplaced {
+        point_rows(relation, session_column, &rows);
+    }
+    merge(app.id, &outcome.merged);
+    unassigned.extend(outcome.unassigned);
+    unassigned
+}
+
+/// Locks visitors and writes their sessions.
+fn write_visitors(app: &AppSettings, visitors: &[VisitorRows]) -> Outcome {
+    let mut outcome = Outcome::default();
     if !visitors.is_empty() {
         {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
@@ -58,12 +73,7 @@ fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -
             settle_visitors(app, &mut calendar, chunk, &mut outcome);
         }
     }
-    // Rows first: a merge moves them on, and then they are stored elsewhere.
-    for (relation, rows) in outcome.misplaced {
-        point_rows(relation, session_column, &rows);
-    }
-    merge(app.id, &outcome.merged);
-    outcome.unassigned
+    outcome
 }
 
 /// What is left to do when all sessions are written.
@@ -118,7 +128,7 @@ fn settle_visitors(app: &AppSettings, calendar: &mut Calendar, visitors: &[Visit
             if known.is_some() { changed.push(written) } else { new.push(written) }
         }
     }
-    insert_sessions(&connection, app.id, &new);
+    insert_sessions(&connection, app.id, new);
     update_sessions(&connection, &changed);
     note_status_changes(&connection, app.id, &statuses);
     note_days(&connection, app.id, &days);

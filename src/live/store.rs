@@ -158,29 +158,36 @@ pub struct Written<'s> {
     pub session: &'s Session,
 }
 
-/// The columns that inserting and updating share, as arrays in the order of `$3` and on.
-fn session_arrays(sessions: &[Written]) -> Vec<Argument> {
+/// The columns of times and counts, as arrays.
+fn time_arrays(sessions: &[Written]) -> Vec<Argument> {
     let numbers = |value: fn(&Session) -> i64| {
         Argument::wide_array(BIGINT, sessions.iter().map(|written| Some(value(written.session))))
     };
+    let instants = |value: fn(&Session) -> Instant| {
+        Argument::wide_array(INSTANT, sessions.iter().map(|written| Some(value(written.session))))
+    };
+    vec![
+        numbers(|session| session.id),
+        instants(|session| session.first),
+        instants(|session| session.last),
+        instants(|session| session.closes_at),
+        instants(|session| session.expires_at),
+        instants(|session| session.opened_at),
+        instants(|session| session.next_first),
+        numbers(|session| session.events),
+        numbers(|session| session.passive),
+        numbers(|session| session.late),
+    ]
+}
+
+/// All columns that events decide, as arrays.
+fn session_arrays(sessions: &[Written]) -> Vec<Argument> {
     let instants = |value: fn(&Session) -> Option<Instant>| {
         Argument::wide_array(INSTANT, sessions.iter().map(|written| value(written.session)))
     };
     let fact = |place: usize| move |written: &Written| written.session.facts.as_ref()?[place].as_ref().map(|fact| fact.at);
-    let mut arguments = vec![
-        numbers(|session| session.id),
-        instants(|session| Some(session.first)),
-        instants(|session| Some(session.last)),
-        instants(|session| Some(session.closes_at)),
-        instants(|session| Some(session.expires_at)),
-        instants(|session| Some(session.opened_at)),
-        instants(|session| Some(session.next_first)),
-        numbers(|session| session.events),
-        numbers(|session| session.passive),
-        numbers(|session| session.late),
-        instants(|session| session.converted_at),
-        instants(|session| session.cancelled_at),
-    ];
+    let mut arguments = time_arrays(sessions);
+    arguments.extend([instants(|session| session.converted_at), instants(|session| session.cancelled_at)]);
     for place in 0..FACTS {
         let values = sessions.iter().map(|written| Some(&*written.session.facts.as_ref()?[place].as_ref()?.value));
         arguments.push(Argument::text_array(values));
@@ -190,6 +197,21 @@ fn session_arrays(sessions: &[Written]) -> Vec<Argument> {
     }
     arguments
 }
+
+// Most new sessions have nothing but their times and counts, and arrays cost by the column.
+const INSERT_PLAIN: Statement = Statement {
+    sql: "
+    INSERT INTO sessionize.sessions (
+           app_id, visitor, token, session_id, started_at, last_event_at, last_event_day, closes_at, expires_at,
+           opened_at, next_started_at, event_count, passive_count, late_count)
+    SELECT $1, visitor, token, id, first, last, (last AT TIME ZONE 'UTC')::date, closes, expires,
+           opened, next, events, passive, late
+      FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+           AS new (visitor, token, id, first, last, closes, expires, opened, next, events, passive, late)",
+    types: &[
+        INTEGER, TEXTS, TEXTS, BIGINTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, BIGINTS, BIGINTS, BIGINTS,
+    ],
+};
 
 const INSERT: Statement = Statement {
     sql: "
@@ -212,19 +234,34 @@ const INSERT: Statement = Statement {
     ],
 };
 
-/// Writes new sessions.
-pub fn insert_sessions(connection: &Connection, app: i32, sessions: &[Written]) {
-    if sessions.is_empty() {
-        return;
+/// Writes new sessions, in order of their ids: that is the order of most indexes.
+pub fn insert_sessions(connection: &Connection, app: i32, mut sessions: Vec<Written>) {
+    sessions.sort_unstable_by_key(|written| written.session.id);
+    let is_plain = |written: &Written| {
+        let Session { converted_at, cancelled_at, facts, .. } = written.session;
+        converted_at.is_none() && cancelled_at.is_none() && facts.is_none()
+    };
+    let (plain, others): (Vec<Written>, Vec<Written>) = sessions.into_iter().partition(is_plain);
+    for sessions in plain.chunks(WRITTEN_AT_ONCE) {
+        kept!(connection, INSERT_PLAIN, &new_session_arrays(app, sessions, time_arrays(sessions)));
     }
+    for sessions in others.chunks(WRITTEN_AT_ONCE) {
+        kept!(connection, INSERT, &new_session_arrays(app, sessions, session_arrays(sessions)));
+    }
+}
+
+/// So many sessions go into one statement, which bounds the memory of its arrays.
+const WRITTEN_AT_ONCE: usize = 1 << 14;
+
+fn new_session_arrays(app: i32, sessions: &[Written], arrays: Vec<Argument>) -> Vec<Argument> {
     let tokens = tokens(sessions.len());
     let mut arguments = vec![
         Argument::integer(app),
         Argument::text_array(sessions.iter().map(|written| Some(written.visitor))),
         Argument::text_array(tokens.iter().map(|token| std::str::from_utf8(token).ok())),
     ];
-    arguments.extend(session_arrays(sessions));
-    kept!(connection, INSERT, &arguments);
+    arguments.extend(arrays);
+    arguments
 }
 
 const TOKEN_LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -265,7 +302,7 @@ const UPDATE: Statement = Statement {
 
 /// Writes sessions that were there before.
 pub fn update_sessions(connection: &Connection, sessions: &[Written]) {
-    if !sessions.is_empty() {
+    for sessions in sessions.chunks(WRITTEN_AT_ONCE) {
         kept!(connection, UPDATE, &session_arrays(sessions));
     }
 }

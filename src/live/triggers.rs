@@ -1,5 +1,7 @@
 //! The trigger functions.
 
+use std::cell::Cell;
+
 use pgrx::pg_sys::Datum;
 use sessionize_core::Instant;
 use sessionize_core::assignment::{Effect, Event, Unassigned};
@@ -28,20 +30,38 @@ fn firing<'a>(call: &mut Call<'a>, function: &str, moment: Moment) -> Firing<'a>
     }
 }
 
-/// What a row says, as far as its session goes.
-struct Said {
-    visitor: String,
-    event: Event,
+thread_local! {
+    /// Where the visitor of a row is written, so that rows cost no allocation.
+    static VISITOR: Cell<String> = const { Cell::new(String::new()) };
 }
 
-fn read(app: &AppSettings, columns: &Columns, row: &TriggerRow, with_facts: bool) -> Result<Said, Unassigned> {
-    let arrival = columns.received_at.and_then(|column| row.instant(column)).filter(|at| is_finite(*at)).unwrap_or_else(transaction::now);
-    let visitor = columns.visitor.of(row).ok_or(Unassigned::NoVisitor)?;
+/// Passes the visitor and the event of a row to a function, or why it can have no session.
+fn with_row<R>(
+    app: &AppSettings,
+    columns: &Columns,
+    row: &TriggerRow,
+    with_facts: bool,
+    function: impl FnOnce(&str, Result<Event, Unassigned>) -> R,
+) -> R {
+    let mut visitor = VISITOR.take();
+    let event = if columns.visitor.write(row, &mut visitor) { read_event(app, columns, row, with_facts) } else { Err(Unassigned::NoVisitor) };
+    let result = function(&visitor, event);
+    VISITOR.set(visitor);
+    result
+}
+
+fn read_event(app: &AppSettings, columns: &Columns, row: &TriggerRow, with_facts: bool) -> Result<Event, Unassigned> {
+    let received = columns.received_at.and_then(|column| row.instant(column));
+    let arrival = received.filter(|at| is_finite(*at)).unwrap_or_else(transaction::now);
     let at = app.app.admits(row.instant(columns.occurred_at), arrival)?;
-    let kind = columns.kind.and_then(|column| column.of(row));
-    let effect = app.effect(kind.as_deref());
+    let effect = if app.knows_kinds() {
+        let kind = columns.kind.and_then(|column| column.of(row));
+        app.effect(kind.as_deref())
+    } else {
+        Effect::Qualifies
+    };
     let facts = if with_facts && effect != Effect::Passive { read_facts(columns, row, at) } else { None };
-    Ok(Said { visitor, event: Event { at, arrival, effect, facts } })
+    Ok(Event { at, arrival, effect, facts })
 }
 
 fn read_facts(columns: &Columns, row: &TriggerRow, at: Instant) -> Option<Box<Facts>> {
@@ -92,10 +112,9 @@ fn assign(call: &mut Call) -> Datum {
     if is_moved(&tracked, &row) {
         return firing.keep();
     }
-    let session = match read(&tracked.app, &tracked.columns, &row, false) {
-        Ok(said) => guess_session(&tracked.app, &said),
-        Err(_) => None,
-    };
+    let session = with_row(&tracked.app, &tracked.columns, &row, false, |visitor, event| {
+        event.ok().and_then(|event| guess_session(&tracked.app, visitor, &event))
+    });
     if session.is_none() && row.datum(tracked.columns.session_id).is_none() {
         return firing.keep();
     }
@@ -103,8 +122,7 @@ fn assign(call: &mut Call) -> Datum {
 }
 
 /// The session that an event most likely belongs to; a fresh id where it seems to open one.
-fn guess_session(app: &AppSettings, said: &Said) -> Option<i64> {
-    let Said { visitor, event } = said;
+fn guess_session(app: &AppSettings, visitor: &str, event: &Event) -> Option<i64> {
     let mut calendar = app.calendar.borrow_mut();
     let (guessed, newest_is_known) = guess::with(app.id, visitor, |known| {
         let Some(known) = known else { return (None, false) };
@@ -150,9 +168,11 @@ fn record(call: &mut Call) -> Datum {
         statement::with_current(tracked.tracking, Kind::Update, |recorder| recorder.note_correction(visitor.into_iter(), carried));
         return call.no_row();
     }
-    note(&tracked, Kind::Insert, |recorder| match read(&tracked.app, &tracked.columns, &row, true) {
-        Ok(Said { visitor, event }) => recorder.note_row(visitor, Recorded { event, guess: carried, place: row.place() }),
-        Err(reason) => recorder.note_unassigned(reason),
+    note(&tracked, Kind::Insert, |recorder| {
+        with_row(&tracked.app, &tracked.columns, &row, true, |visitor, event| match event {
+            Ok(event) => recorder.note_row(visitor, Recorded { event, guess: carried, place: row.place() }),
+            Err(reason) => recorder.note_unassigned(reason),
+        });
     });
     call.no_row()
 }

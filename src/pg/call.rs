@@ -79,6 +79,12 @@ impl<'a> Call<'a> {
         self.datum(index).map(|datum| datum.value() as i32)
     }
 
+    /// A `tid` argument: block and line.
+    pub fn row_address(&self, index: usize) -> Option<(u32, u16)> {
+        // SAFETY: a tid is passed as a pointer to its stored form.
+        self.datum(index).map(|datum| pgrx::itemptr::item_pointer_get_both(unsafe { *datum.cast_mut_ptr() }))
+    }
+
     /// A `timestamptz` argument.
     #[inline]
     pub fn instant(&self, index: usize) -> Option<Instant> {
@@ -98,18 +104,8 @@ impl<'a> Call<'a> {
     /// The bytes of a `text`, `bytea` or `sessionset` argument.
     #[inline]
     pub fn bytes(&self, index: usize) -> Option<&'a [u8]> {
-        self.datum(index).map(|datum| {
-            // SAFETY: the types named are stored as varlena; a detoasted copy lives as long as the call's memory.
-            unsafe {
-                let value = datum.cast_mut_ptr::<pg_sys::varlena>();
-                let value = if pgrx::varatt_is_1b(value) && !pgrx::varatt_is_1b_e(value) || pgrx::varatt_is_4b_u(value) {
-                    value
-                } else {
-                    pg_sys::pg_detoast_datum_packed(value)
-                };
-                pgrx::varlena_to_byte_slice(value)
-            }
-        })
+        // SAFETY: the types named are stored as varlena.
+        self.datum(index).map(|datum| unsafe { varlena_bytes(datum) })
     }
 
     /// A `text` argument.
@@ -175,7 +171,12 @@ impl<'a> Call<'a> {
 
     /// An `interval` of hours, minutes, seconds and no days.
     pub fn interval_result(&mut self, micros: Micros) -> pg_sys::Datum {
-        interval_datum(micros)
+        // SAFETY: the allocation has the size of an interval.
+        unsafe {
+            let interval = pg_sys::palloc(size_of::<pg_sys::Interval>()).cast::<pg_sys::Interval>();
+            interval.write(pg_sys::Interval { time: micros, day: 0, month: 0 });
+            pg_sys::Datum::from(interval)
+        }
     }
 
     /// A varlena value: `bytea` or `sessionset`.
@@ -218,13 +219,18 @@ impl<'a> Call<'a> {
     }
 }
 
-/// An `interval` of hours, minutes, seconds and no days, in the current memory context.
-pub(super) fn interval_datum(micros: Micros) -> pg_sys::Datum {
-    // SAFETY: the allocation has the size of an interval.
+/// The bytes of a varlena value; a copy is made where it is compressed or stored elsewhere.
+///
+/// # Safety
+/// The datum must be a varlena value. The bytes live as long as it does, or as the current memory context.
+#[inline]
+pub(super) unsafe fn varlena_bytes<'a>(datum: pg_sys::Datum) -> &'a [u8] {
+    // SAFETY: the caller vouches for the datum.
     unsafe {
-        let interval = pg_sys::palloc(size_of::<pg_sys::Interval>()).cast::<pg_sys::Interval>();
-        interval.write(pg_sys::Interval { time: micros, day: 0, month: 0 });
-        pg_sys::Datum::from(interval)
+        let value = datum.cast_mut_ptr::<pg_sys::varlena>();
+        let lies_plain = pgrx::varatt_is_1b(value) && !pgrx::varatt_is_1b_e(value) || pgrx::varatt_is_4b_u(value);
+        let value = if lies_plain { value } else { pg_sys::pg_detoast_datum_packed(value) };
+        pgrx::varlena_to_byte_slice(value)
     }
 }
 

@@ -28,24 +28,13 @@ pub(super) unsafe fn on_reset(
 ///
 /// Raises an error where the function is not called as part of an aggregate; no SQL can do that,
 /// because the functions take `internal` arguments.
-pub fn aggregate_context(call: &mut Call) -> pg_sys::MemoryContext {
+fn aggregate_context(call: &mut Call) -> pg_sys::MemoryContext {
     let mut context = std::ptr::null_mut();
     // SAFETY: the record is that of the call under way.
     if unsafe { pg_sys::AggCheckCallContext(call.info(), &mut context) } == 0 {
         panic!("aggregate support function called outside an aggregate");
     }
     context
-}
-
-/// A fresh piece of an aggregate's memory context.
-pub fn allocate<T>(context: pg_sys::MemoryContext, value: T) -> *mut T {
-    const { assert!(!std::mem::needs_drop::<T>(), "contexts drop nothing") };
-    // SAFETY: the allocation has the size of the value; contexts align to the machine's widest integer.
-    unsafe {
-        let piece = pg_sys::MemoryContextAlloc(context, size_of::<T>()).cast::<T>();
-        piece.write(value);
-        piece
-    }
 }
 
 const SMALLEST_BLOCK: usize = 512;
@@ -118,13 +107,4 @@ impl Arenas {
 unsafe extern "C-unwind" fn forget(arena: *mut c_void) {
     // SAFETY: the caller vouches for the pointer.
     unsafe { (*arena.cast::<Arena>()).context = std::ptr::null_mut() };
-}
-
-/// The state behind a pointer that [`allocate`] gave and that came back as an `internal` argument; not null.
-#[inline]
-pub fn borrow<'a, T>(state: *mut T) -> &'a mut T {
-    assert!(!state.is_null());
-    // SAFETY: PostgreSQL passes back the pointer unchanged, one call at a time, and only to functions over
-    // `internal`, which SQL cannot forge and which are declared for one type of state each.
-    unsafe { &mut *state }
 }

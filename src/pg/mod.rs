@@ -12,3 +12,4 @@ pub mod table;
 pub mod transaction;
 pub mod transition;
 pub mod trigger;
+pub mod window;

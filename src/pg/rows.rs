@@ -1,9 +1,10 @@
 //! Results of several rows.
 
 use pgrx::pg_sys;
+use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use sessionize_core::{Instant, Micros};
 
-use super::call::{Call, interval_datum};
+use super::call::Call;
 use super::error::{Report, SqlState};
 
 /// A column of a result row.
@@ -15,42 +16,81 @@ pub enum Value {
     Instant(Instant),
     /// `interval` of hours, minutes and seconds
     Interval(Micros),
-    /// Any type: as PostgreSQL gave it
+    /// A value of the column's own type, or NULL
     Any(Option<pg_sys::Datum>),
 }
 
 /// Gives rows as the result of a set-returning function whose columns have the types of the values.
-pub fn give_rows<const COLUMNS: usize>(call: &mut Call, rows: impl Iterator<Item = [Value; COLUMNS]>) -> pg_sys::Datum {
+pub fn give_rows<const COLUMNS: usize>(call: &mut Call, rows: &[[Value; COLUMNS]]) -> pg_sys::Datum {
     let info = call.info().resultinfo.cast::<pg_sys::ReturnSetInfo>();
-    // SAFETY: for set-returning functions the executor passes a ReturnSetInfo; its tag is checked. The row store is
-    // made in the memory of the query, where the executor expects it.
-    unsafe {
-        let usable = !info.is_null()
+    // SAFETY: for set-returning functions the executor passes a ReturnSetInfo; its tag is checked.
+    let usable = unsafe {
+        !info.is_null()
             && (*info).type_ == pg_sys::NodeTag::T_ReturnSetInfo
             && (*info).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize as i32 != 0
             && !(*info).expectedDesc.is_null()
-            && (*(*info).expectedDesc).natts == COLUMNS as i32;
-        if !usable {
-            Report::new(SqlState::ERRCODE_FEATURE_NOT_SUPPORTED, "set-returning function called where rows cannot be taken")
-                .hint("Call it in FROM or in the SELECT list.")
-                .raise();
-        }
-        let caller_memory = pg_sys::MemoryContextSwitchTo((*(*info).econtext).ecxt_per_query_memory);
-        let random_access = (*info).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32 != 0;
-        let store = pg_sys::tuplestore_begin_heap(random_access, false, pg_sys::work_mem);
-        pg_sys::MemoryContextSwitchTo(caller_memory);
-        for row in rows {
-            let mut nulls = row.map(|value| matches!(value, Value::Any(None)));
-            let mut values = row.map(|value| match value {
-                Value::Bigint(number) => pg_sys::Datum::from(number),
-                Value::Instant(instant) => pg_sys::Datum::from(instant),
-                Value::Interval(micros) => interval_datum(micros),
-                Value::Any(datum) => datum.unwrap_or(pg_sys::Datum::null()),
-            });
-            pg_sys::tuplestore_putvalues(store, (*info).expectedDesc, values.as_mut_ptr(), nulls.as_mut_ptr());
-        }
+            && (*(*info).expectedDesc).natts == COLUMNS as i32
+    };
+    if !usable {
+        Report::new(SqlState::ERRCODE_FEATURE_NOT_SUPPORTED, "set-returning function called where rows cannot be taken")
+            .hint("Call it in FROM or in the SELECT list.")
+            .raise();
+    }
+    // SAFETY: the information is what it should be, see above. The row store is made in the memory of the query, where
+    // the executor expects it.
+    unsafe {
+        (*info).setResult = store_rows(info, rows);
         (*info).returnMode = pg_sys::SetFunctionReturnMode::SFRM_Materialize;
-        (*info).setResult = store;
     }
     call.null()
+}
+
+/// A row store with these rows.
+///
+/// # Safety
+/// `info` must be that of the call under way and expect rows of such values.
+unsafe fn store_rows<const COLUMNS: usize>(
+    info: *const pg_sys::ReturnSetInfo,
+    rows: &[[Value; COLUMNS]],
+) -> *mut pg_sys::Tuplestorestate {
+    // SAFETY: one guard around all calls of PostgreSQL: an error jumps over nothing but this closure, which owns nothing
+    // to drop and cannot panic, and the guard restores the memory context. The store copies what the values point to.
+    unsafe {
+        pg_guard_ffi_boundary(|| {
+            let caller_memory = pg_sys::CurrentMemoryContext;
+            pg_sys::CurrentMemoryContext = (*(*info).econtext).ecxt_per_query_memory;
+            let random_access = (*info).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32 != 0;
+            let store = raw::tuplestore_begin_heap(random_access, false, pg_sys::work_mem);
+            pg_sys::CurrentMemoryContext = caller_memory;
+            let mut intervals = [pg_sys::Interval::default(); COLUMNS];
+            let mut values = [pg_sys::Datum::null(); COLUMNS];
+            let mut nulls = [false; COLUMNS];
+            for row in rows {
+                for (place, value) in row.iter().enumerate() {
+                    nulls[place] = matches!(value, Value::Any(None));
+                    values[place] = match *value {
+                        Value::Bigint(number) => pg_sys::Datum::from(number),
+                        Value::Instant(instant) => pg_sys::Datum::from(instant),
+                        Value::Interval(micros) => {
+                            intervals[place].time = micros;
+                            pg_sys::Datum::from(&raw mut intervals[place])
+                        }
+                        Value::Any(datum) => datum.unwrap_or(pg_sys::Datum::null()),
+                    };
+                }
+                raw::tuplestore_putvalues(store, (*info).expectedDesc, values.as_mut_ptr(), nulls.as_mut_ptr());
+            }
+            store
+        })
+    }
+}
+
+/// PostgreSQL's functions without the guard that pgrx puts around each of them.
+mod raw {
+    use pgrx::pg_sys::{Datum, Tuplestorestate, TupleDesc};
+
+    unsafe extern "C-unwind" {
+        pub fn tuplestore_begin_heap(random_access: bool, across_transactions: bool, kilobytes: i32) -> *mut Tuplestorestate;
+        pub fn tuplestore_putvalues(store: *mut Tuplestorestate, row: TupleDesc, values: *mut Datum, nulls: *mut bool);
+    }
 }

@@ -35,8 +35,7 @@ impl Connection {
     pub fn run_once<'a>(&'a self, sql: &str, arguments: &[Argument], types: &[pg_sys::Oid]) -> Rows<'a> {
         let plan = Plan::prepare(self, sql, types);
         let rows = self.run(&plan, arguments);
-        // SAFETY: the plan is used no more; its rows do not depend on it.
-        unsafe { pg_sys::SPI_freeplan(plan.plan) };
+        plan.free();
         rows
     }
 }
@@ -71,6 +70,14 @@ impl Plan {
             check(pg_sys::SPI_keepplan(plan));
             Plan { plan, arguments: types.len() }
         }
+    }
+}
+
+impl Plan {
+    /// Lets go of the plan; rows that it gave do not depend on it.
+    pub fn free(self) {
+        // SAFETY: the plan is used no more.
+        unsafe { pg_sys::SPI_freeplan(self.plan) };
     }
 }
 
@@ -117,6 +124,12 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// How many columns the row has.
+    pub fn column_count(&self) -> usize {
+        // SAFETY: the description lives as long as the connection.
+        unsafe { (*self.columns).natts as usize }
+    }
+
     /// A column, counted from 1, that is not NULL.
     pub fn datum(&self, column: usize) -> Option<pg_sys::Datum> {
         let mut null = false;
@@ -149,11 +162,6 @@ impl<'a> Row<'a> {
     /// A `timestamptz` column.
     pub fn instant(&self, column: usize) -> Option<Instant> {
         self.bigint(column)
-    }
-
-    /// A `boolean` column.
-    pub fn boolean(&self, column: usize) -> Option<bool> {
-        self.datum(column).map(|datum| datum.value() & 0xff != 0)
     }
 
     /// A `text` column.

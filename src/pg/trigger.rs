@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use pgrx::pg_sys;
 use sessionize_core::Instant;
 
-use super::call::Call;
+use super::call::{Call, varlena_bytes};
 
 /// When and for what a trigger fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,9 +176,11 @@ impl TriggerRow<'_> {
         self.datum(column).map(|datum| datum.value() as Instant)
     }
 
-    /// A column as text, by the type's own output function.
-    pub fn text(&self, column: i16, text_of: &TextOf) -> Option<String> {
-        self.datum(column).map(|datum| text_of.text(datum))
+    /// Writes a column as text into a buffer, by the type's own output function; says whether it was not NULL.
+    #[inline]
+    pub fn write_text(&self, column: i16, text_of: &TextOf, buffer: &mut String) -> bool {
+        buffer.clear();
+        self.datum(column).inspect(|datum| text_of.write(*datum, buffer)).is_some()
     }
 
     /// Where the row is stored; meaningful after it was inserted.
@@ -222,23 +224,23 @@ impl TextOf {
         }
     }
 
-    fn text(&self, datum: pg_sys::Datum) -> String {
+    fn write(&self, datum: pg_sys::Datum, buffer: &mut String) {
+        let mut number = itoa::Buffer::new();
         match self {
-            TextOf::Small => (datum.value() as i16).to_string(),
-            TextOf::Integer => (datum.value() as i32).to_string(),
-            TextOf::Bigint => (datum.value() as i64).to_string(),
+            TextOf::Small => buffer.push_str(number.format(datum.value() as i16)),
+            TextOf::Integer => buffer.push_str(number.format(datum.value() as i32)),
+            TextOf::Bigint => buffer.push_str(number.format(datum.value() as i64)),
             // SAFETY: a text is stored as varlena.
-            TextOf::Text => unsafe {
-                let value = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
-                String::from_utf8_lossy(pgrx::varlena_to_byte_slice(value)).into_owned()
-            },
-            TextOf::Padded => TextOf::Text.text(datum).trim_end_matches(' ').to_owned(),
+            TextOf::Text => buffer.push_str(&String::from_utf8_lossy(unsafe { varlena_bytes(datum) })),
+            TextOf::Padded => {
+                TextOf::Text.write(datum, buffer);
+                buffer.truncate(buffer.trim_end_matches(' ').len());
+            }
             // SAFETY: the function is the output function of the value's type.
             TextOf::Output(function) => unsafe {
                 let text = pg_sys::OidOutputFunctionCall(*function, datum);
-                let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
+                buffer.push_str(&CStr::from_ptr(text).to_string_lossy());
                 pg_sys::pfree(text.cast());
-                copy
             },
         }
     }

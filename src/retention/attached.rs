@@ -33,7 +33,7 @@ fn attached_rows(call: &mut Call) -> Datum {
     };
     let oid = relation.map_or(Oid::INVALID, |datum| Oid::from_u32(datum.value() as u32));
     let Some(table) = UserTable::to_read(oid) else {
-        return give_rows::<3>(call, std::iter::empty());
+        return give_rows::<3>(call, &[]);
     };
     let rows = if contents {
         table.require_readable();
@@ -52,7 +52,8 @@ fn attached_rows(call: &mut Call) -> Datum {
         let _owner = AsOwner::of_users_table(oid);
         connection.run_once(&statement, &[Argument::passed(sessions)], &[INT8ARRAYOID])
     };
-    give_rows(call, found.iter().map(|row| [1, 2, 3].map(|column| Value::Any(row.datum(column)))))
+    let rows: Vec<[Value; 3]> = found.iter().map(|row| [1, 2, 3].map(|column| Value::Any(row.datum(column)))).collect();
+    give_rows(call, &rows)
 }
 
 pg_function!(

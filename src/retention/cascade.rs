@@ -55,7 +55,9 @@ fn cascade(call: &mut Call) -> Datum {
 /// after it, which also forgets what was counted and then rolled back.
 fn take_cascaded(call: &mut Call) -> Datum {
     let counts = CASCADED.take();
-    give_rows(call, counts.into_iter().map(|(oid, count)| [Value::Any(Some(Oid::from_u32(oid).into())), Value::Bigint(count)]))
+    let row = |(oid, count)| [Value::Any(Some(Oid::from_u32(oid).into())), Value::Bigint(count)];
+    let rows: Vec<[Value; 2]> = counts.into_iter().map(row).collect();
+    give_rows(call, &rows)
 }
 
 pg_function!(

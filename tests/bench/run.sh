@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures the aggregates against what they replace, on the data of events.sql. Called by pgrx-config/bench.sh.
+# Measures the aggregates against what they replace, on the data of events.sql; then live.sh. Called by pgrx-config/bench.sh.
 #
 #   VISITS=1000000   how much data (about ten events each); what an earlier run has loaded is used again
 #   ROUNDS=5         how often each query runs; the slow window queries run at most twice
@@ -177,3 +177,5 @@ allowed = 64 + 24 * (sessions / visitors - 1)
 print(f"\nMemory: {per_visitor:.0f} bytes per visitor beyond what max(occurred_at) takes, with {sessions / visitors:.2f} sessions each; "
       f"target ≤ {allowed:.0f} (64 and 24 per session beyond the first): {'met' if per_visitor <= allowed else 'missed'}")
 END
+
+"$folder/live.sh"

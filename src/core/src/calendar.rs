@@ -15,8 +15,16 @@ pub type Day = i64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Zone {
     zone: Tz,
-    number: u16,
 }
+
+/// The list of all zones is in the order of the type's values, so that finding a zone's place takes no search.
+const _: () = {
+    let mut place = 0;
+    while place < TZ_VARIANTS.len() {
+        assert!(TZ_VARIANTS[place] as usize == place);
+        place += 1;
+    }
+};
 
 impl Default for Zone {
     fn default() -> Self {
@@ -26,8 +34,7 @@ impl Default for Zone {
 
 impl From<Tz> for Zone {
     fn from(zone: Tz) -> Self {
-        let number = TZ_VARIANTS.iter().position(|candidate| *candidate == zone).unwrap_or(0) as u16;
-        Zone { zone, number }
+        Zone { zone }
     }
 }
 
@@ -47,12 +54,12 @@ impl Zone {
 
     /// The zone's place among all zones of this build.
     pub fn number(&self) -> u16 {
-        self.number
+        self.zone as u16
     }
 
     /// The zone at a place that [`Zone::number`] gave.
     pub fn from_number(number: u16) -> Self {
-        TZ_VARIANTS.get(usize::from(number)).map_or_else(Zone::default, |zone| Zone { zone: *zone, number })
+        TZ_VARIANTS.get(usize::from(number)).map_or_else(Zone::default, |zone| Zone::from(*zone))
     }
 
     /// How far local time is ahead of UTC at an instant. Instants beyond the calendar of the

@@ -111,7 +111,7 @@ fn grouped(number: &str) -> String {
     }
     let mut text = number[..sign].to_owned();
     for (place, digit) in whole[sign..].chars().enumerate() {
-        if place > 0 && (digits - place) % 3 == 0 {
+        if place > 0 && (digits - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -6,6 +6,7 @@ SET client_min_messages = warning;
 SET timezone = 'UTC';
 CREATE TABLE "Detail Events" (who text, occurred_at timestamptz, received_at timestamptz, kind text, url text);
 CREATE TABLE wishlist_clicks (session_id bigint, clicked_at timestamptz, item text);
+CREATE INDEX ON wishlist_clicks (session_id);
 SELECT track_sessions('"Detail Events"', 'who', 'occurred_at', app => 'details', kind => 'kind', received_at => 'received_at') > 0 AS tracked
   FROM create_session_app('details');
 INSERT INTO "Detail Events" VALUES ('anna', '2026-05-10 11:27+00', '2026-05-10 11:27+00', 'view', '/'),

@@ -20,7 +20,7 @@ INSERT INTO visits VALUES
     ('dana',  '2026-04-30 12:05+00', '2026-04-30 12:05+00', 'cancel', NULL,        NULL, NULL,   NULL, NULL, NULL),
     ('emil',  '2026-05-10 09:00+00', '2026-05-10 09:00+00', 'view',   NULL,        NULL, 'e',    NULL, NULL, NULL),
     ('filip', '2026-05-10 12:05+00', '2026-05-10 12:00+00', 'view',   NULL,        'XX', NULL,   0, 0, 'KWD');
-UPDATE sessionize.sessions SET token = 'I7D_WJdza-gEmqks' WHERE visitor = 'anna';
+UPDATE sessionize.sessions SET token = 'I7D_WJdza-gEmqks' WHERE visitor = 'anna' AND app_id = sessionize.app_id('store');
 \set noon '''2026-05-10 12:00+00'''
 
 \qecho 'Each row represents a single cart reservation session and reflects its current or final state.'
@@ -63,9 +63,9 @@ SELECT count_sessions('store', 'all') = (SELECT sum(count_sessions('store', stat
     FROM unnest('{active,closed,expired,converted,cancelled}'::text[]) AS status) AS all_have_one;
 
 \qecho 'Risk Level: Normal, Monitored, Review, Restricted, All.'
-SELECT set_session_risk(session_id, 'restricted', 'stolen card') FROM sessionize.sessions WHERE visitor = 'cyril';
-SELECT set_session_risk(session_id, 'review', 'odd') FROM sessionize.sessions WHERE visitor = 'emil';
-SELECT set_session_risk(session_id, 'monitored', 'odd') FROM sessionize.sessions WHERE visitor = 'dana';
+SELECT set_session_risk(session_id, 'restricted', 'stolen card') FROM sessionize.sessions WHERE visitor = 'cyril' AND app_id = sessionize.app_id('store');
+SELECT set_session_risk(session_id, 'review', 'odd') FROM sessionize.sessions WHERE visitor = 'emil' AND app_id = sessionize.app_id('store');
+SELECT set_session_risk(session_id, 'monitored', 'odd') FROM sessionize.sessions WHERE visitor = 'dana' AND app_id = sessionize.app_id('store');
 SELECT level, (SELECT string_agg(visitor, ' ') FROM list_sessions('store', risk => level, at => :noon)) AS visitors,
        count_sessions('store', risk => level)
   FROM unnest('{all,Normal,MONITORED,review,restricted}'::text[]) AS level;
