@@ -141,8 +141,8 @@ BEGIN
     -- was committed while the first one waited. A DELETE by hand has not locked visitors in order, hence does not wait.
     SELECT array_agg(locked.app_id), array_agg(locked.visitor) INTO apps, names
       FROM (SELECT visitor.app_id, visitor.visitor FROM sessionize.visitors AS visitor
-             WHERE (visitor.app_id, visitor.visitor) IN (SELECT gone.app_id, gone.visitor FROM gone)
-               FOR UPDATE SKIP LOCKED) AS locked;
+              JOIN (SELECT DISTINCT gone.app_id, gone.visitor FROM gone) AS owner USING (app_id, visitor)
+               FOR UPDATE OF visitor SKIP LOCKED) AS locked;
     DELETE FROM sessionize.visitors AS visitor
      USING unnest(apps, names) AS locked (app_id, visitor)
      WHERE visitor.app_id = locked.app_id AND visitor.visitor = locked.visitor

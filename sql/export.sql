@@ -5,7 +5,7 @@ CREATE FUNCTION export_inactive_sessions(days integer, app text DEFAULT NULL, an
 AS $$
 DECLARE
     condition constant text := sessionize.inactive_condition(sessionize.inactive_since($1, now()), now(), $3);
-    ids constant bigint[] := sessionize.inactive_ids(sessionize.app_id($2), condition, NULL);
+    ids constant bigint[] := (sessionize.choose_sessions(sessionize.app_id($2), condition)).ids;
     chunk bigint[];
 BEGIN
     FOR place IN 1 .. cardinality(ids) BY 1000 LOOP

@@ -17,34 +17,37 @@ END $$;
 COMMENT ON FUNCTION sessionize.inactive_since(integer, timestamptz) IS
     'the latest instant of a last event that makes a visitor inactive for that many days of 24 hours';
 
-CREATE FUNCTION sessionize.inactive_condition(since timestamptz, at timestamptz, anonymous boolean) RETURNS text
+CREATE FUNCTION sessionize.inactive_condition(since timestamptz, at timestamptz, anonymous boolean, among text DEFAULT 'sessionize.sessions') RETURNS text
     LANGUAGE sql STABLE SET datestyle = 'ISO' -- instants as text that reads the same everywhere
 BEGIN ATOMIC
     SELECT format('session.last_event_day <= %1$L AND session.last_event_at <= %2$L AND session.expires_at <= %3$L%4$s AND NOT EXISTS ('
-                      'SELECT FROM sessionize.sessions AS later'
+                      'SELECT FROM %5$s AS later'
                       ' WHERE later.app_id = session.app_id AND later.visitor = session.visitor'
                       ' AND later.last_event_day >= %1$L AND later.last_event_at > %2$L)',
                   (since AT TIME ZONE 'UTC')::date, since, at,
                   CASE WHEN anonymous THEN ' AND session.customer IS NULL'
-                       WHEN NOT anonymous THEN ' AND session.customer IS NOT NULL' END);
+                       WHEN NOT anonymous THEN ' AND session.customer IS NOT NULL' END, among);
 END;
-COMMENT ON FUNCTION sessionize.inactive_condition(timestamptz, timestamptz, boolean) IS
-    'the one place that says which sessions are inactive, as an SQL condition on sessionize.sessions AS session: expired, and nothing later of the visitor in the application. An index on days narrows it down';
+COMMENT ON FUNCTION sessionize.inactive_condition(timestamptz, timestamptz, boolean, text) IS
+    'the one place that says which sessions are inactive, as an SQL condition on sessionize.sessions AS session: expired, and nothing later of the visitor in the application. An index on days narrows it down. among: where else all sessions of the visitors are found';
 
-CREATE FUNCTION sessionize.inactive_ids(app_id integer, condition text, candidates bigint[]) RETURNS bigint[]
+CREATE TYPE sessionize.chosen_sessions AS (ids bigint[], apps integer[], visitors text[]);
+COMMENT ON TYPE sessionize.chosen_sessions IS 'sessions, and the application and visitor of each';
+
+CREATE FUNCTION sessionize.choose_sessions(app_id integer, condition text) RETURNS sessionize.chosen_sessions
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    ids bigint[];
+    chosen sessionize.chosen_sessions;
 BEGIN
-    EXECUTE format('SELECT array_agg(session.session_id) FROM sessionize.sessions AS session %s WHERE %s AND %s',
-                   CASE WHEN candidates IS NOT NULL THEN 'JOIN unnest($1) AS candidate (session_id) USING (session_id)' END,
-                   coalesce('session.app_id = ' || app_id, 'true'), condition)
-       INTO ids USING candidates;
-    RETURN coalesce(ids, '{}');
+    EXECUTE format('SELECT array_agg(session.session_id), array_agg(session.app_id), array_agg(session.visitor) '
+                   'FROM sessionize.sessions AS session WHERE %s AND %s', coalesce('session.app_id = ' || app_id, 'true'), condition)
+       INTO chosen;
+    chosen.ids := coalesce(chosen.ids, '{}');
+    RETURN chosen;
 END $$;
-COMMENT ON FUNCTION sessionize.inactive_ids(integer, text, bigint[]) IS
-    'the sessions that meet a condition on sessionize.sessions AS session, among all or among candidates';
+COMMENT ON FUNCTION sessionize.choose_sessions(integer, text) IS
+    'the sessions that meet a condition on sessionize.sessions AS session';
 
 CREATE FUNCTION sessionize.inactive_query(days integer, app text, anonymous boolean, search text) RETURNS text
     LANGUAGE sql IMMUTABLE

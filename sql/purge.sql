@@ -21,27 +21,36 @@ COMMENT ON TABLE sessionize.purges IS
 SELECT pg_catalog.pg_extension_config_dump('sessionize.purges', '');
 SELECT pg_catalog.pg_extension_config_dump('sessionize.purges_purge_id_seq', '');
 
-CREATE FUNCTION sessionize.lock_sessions(candidates bigint[]) RETURNS void
+CREATE FUNCTION sessionize.lock_sessions(candidates sessionize.chosen_sessions, condition text) RETURNS sessionize.chosen_sessions
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+    chosen sessionize.chosen_sessions;
+    apps integer[];
+    names text[];
 BEGIN
+    SELECT array_agg(owner.app_id), array_agg(owner.visitor) INTO apps, names
+      FROM (SELECT DISTINCT candidate.app_id, candidate.visitor
+              FROM unnest(candidates.apps, candidates.visitors) AS candidate (app_id, visitor)) AS owner;
     -- First the visitors, whose lock every new session needs, then all of their sessions, both in the order that
     -- everybody follows. From here on nothing can come that would make a visitor active.
-    PERFORM FROM sessionize.visitors AS visitor
-      WHERE (visitor.app_id, visitor.visitor) IN (
-            SELECT session.app_id, session.visitor
-              FROM sessionize.sessions AS session JOIN unnest(candidates) AS candidate (session_id) USING (session_id))
+    PERFORM FROM sessionize.visitors AS visitor JOIN unnest(apps, names) AS owner (app_id, visitor) USING (app_id, visitor)
       ORDER BY visitor.app_id, visitor.visitor
-        FOR UPDATE;
-    PERFORM FROM sessionize.sessions AS session
-      WHERE (session.app_id, session.visitor) IN (
-            SELECT session.app_id, session.visitor
-              FROM sessionize.sessions AS session JOIN unnest(candidates) AS candidate (session_id) USING (session_id))
-      ORDER BY session.session_id
-        FOR UPDATE;
+        FOR UPDATE OF visitor;
+    -- What is locked is read as it is now, so the condition is judged afresh.
+    EXECUTE format('WITH locked AS MATERIALIZED ('
+                   'SELECT session.session_id, session.app_id, session.visitor, session.last_event_day, session.last_event_at,'
+                   ' session.expires_at, session.customer '
+                   'FROM sessionize.sessions AS session JOIN unnest($1, $2) AS owner (app_id, visitor) USING (app_id, visitor) '
+                   'ORDER BY session.session_id FOR UPDATE OF session) '
+                   'SELECT array_agg(session.session_id), array_agg(session.app_id), array_agg(session.visitor) '
+                   'FROM locked AS session JOIN unnest($3) AS candidate (session_id) USING (session_id) WHERE %s', condition)
+       INTO chosen USING apps, names, candidates.ids;
+    chosen.ids := coalesce(chosen.ids, '{}');
+    RETURN chosen;
 END $$;
-COMMENT ON FUNCTION sessionize.lock_sessions(bigint[]) IS
-    'locks the visitors of these sessions, and all sessions of these visitors, until the transaction ends';
+COMMENT ON FUNCTION sessionize.lock_sessions(sessionize.chosen_sessions, text) IS
+    'locks the visitors of these sessions, and all sessions of these visitors, until the transaction ends; gives those of the sessions that still meet a condition on session among locked';
 
 CREATE FUNCTION sessionize.held_sessions(ids bigint[]) RETURNS TABLE (session_id bigint, relation regclass)
     LANGUAGE sql STABLE
@@ -111,50 +120,47 @@ COMMENT ON FUNCTION sessionize.name_counts(jsonb) IS
     'numbers of rows by id of table as a purge reports them: events, and the others by name of table';
 
 CREATE FUNCTION sessionize.remove_sessions(
-    ids bigint[], dry_run boolean,
+    chosen sessionize.chosen_sessions, dry_run boolean,
     OUT sessions bigint, OUT visitors bigint, OUT events bigint, OUT dependents jsonb, OUT kept bigint, OUT detail text
 )
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-    wanted constant bigint := cardinality(ids);
+    going bigint[] := chosen.ids;
+    stay bigint[] := '{}';
     deleted record;
     cascaded jsonb;
-    stay bigint[] := '{}';
-    apps integer[];
-    names text[];
 BEGIN
     IF EXISTS (SELECT FROM sessionize.holding_tables) THEN
-        SELECT array_agg(held.session_id) AS ids, format('%s still named by %s', count(DISTINCT held.session_id), string_agg(DISTINCT held.relation::text, ', ')) AS reason
-          INTO deleted FROM sessionize.held_sessions(ids) AS held HAVING count(*) > 0;
-        IF FOUND THEN
-            ids := ARRAY(SELECT unnest(ids) EXCEPT SELECT unnest(deleted.ids));
-            detail := deleted.reason;
+        SELECT coalesce(array_agg(held.session_id), '{}'),
+               format('%s still named by %s', count(DISTINCT held.session_id), string_agg(DISTINCT held.relation::text, ', '))
+          INTO stay, detail FROM sessionize.held_sessions(going) AS held;
+        IF stay = '{}' THEN
+            detail := NULL;
+        ELSE
+            going := ARRAY(SELECT unnest(going) EXCEPT SELECT unnest(stay));
         END IF;
     END IF;
-    SELECT array_agg(session.session_id), array_agg(session.app_id), array_agg(session.visitor) INTO ids, apps, names
-      FROM sessionize.sessions AS session JOIN unnest(ids) AS going (session_id) USING (session_id);
-    ids := coalesce(ids, '{}');
     IF dry_run THEN
-        sessions := cardinality(ids);
+        sessions := cardinality(going);
         SELECT jsonb_object_agg(attached.relation::oid, (SELECT coalesce(sum(belonging.row_count), 0)
-                                                           FROM sessionize.attached_rows(attached.relation, attached.session_id, ids, false) AS belonging))
+                                                           FROM sessionize.attached_rows(attached.relation, attached.session_id, going, false) AS belonging))
           INTO cascaded FROM sessionize.attached_tables AS attached WHERE attached.on_purge <> 'keep';
     ELSE
-        deleted := sessionize.delete_sessions(ids);
+        deleted := sessionize.delete_sessions(going);
         sessions := deleted.sessions;
         cascaded := deleted.cascaded;
-        stay := deleted.kept;
-        detail := concat_ws('; ', detail, deleted.detail);
+        stay := stay || deleted.kept;
+        detail := nullif(concat_ws('; ', detail, deleted.detail), '');
     END IF;
     SELECT count(*) INTO visitors
-      FROM (SELECT DISTINCT gone.app_id, gone.visitor FROM unnest(ids, apps, names) AS gone (session_id, app_id, visitor)
+      FROM (SELECT DISTINCT gone.app_id, gone.visitor
+              FROM unnest(chosen.ids, chosen.apps, chosen.visitors) AS gone (session_id, app_id, visitor)
              WHERE gone.session_id <> ALL (stay)) AS owner;
     SELECT named.events, named.dependents INTO events, dependents FROM sessionize.name_counts(coalesce(cascaded, '{}')) AS named;
-    kept := wanted - sessions;
-    detail := nullif(detail, '');
+    kept := cardinality(chosen.ids) - sessions;
 END $$;
-COMMENT ON FUNCTION sessionize.remove_sessions(bigint[], boolean) IS
+COMMENT ON FUNCTION sessionize.remove_sessions(sessionize.chosen_sessions, boolean) IS
     'deletes locked sessions with all that belongs to them, or with dry_run counts what would go; says which foreign keys keep some';
 
 CREATE FUNCTION sessionize.report_kept(kept bigint, detail text) RETURNS void
@@ -176,26 +182,25 @@ CREATE FUNCTION purge_inactive_sessions(
     dry_run boolean DEFAULT false,
     OUT sessions bigint, OUT visitors bigint, OUT events bigint, OUT dependents jsonb
 )
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET work_mem = '64MB'
 AS $$
 DECLARE
     begun constant timestamptz := clock_timestamp();
-    condition constant text := sessionize.inactive_condition(sessionize.inactive_since($1, now()), now(), $3);
+    since constant timestamptz := sessionize.inactive_since($1, now());
     wanted_app constant integer := sessionize.app_id($2);
-    ids bigint[] := sessionize.inactive_ids(wanted_app, condition, NULL);
+    chosen sessionize.chosen_sessions := sessionize.choose_sessions(wanted_app, sessionize.inactive_condition(since, now(), $3));
     removed record;
 BEGIN
     IF NOT coalesce($5, false) THEN
-        PERFORM sessionize.lock_sessions(ids);
-        ids := sessionize.inactive_ids(wanted_app, condition, ids);
+        chosen := sessionize.lock_sessions(chosen, sessionize.inactive_condition(since, now(), $3, 'locked'));
     END IF;
     -- What stays in any case may have been left out of the count: a dry run does that.
-    IF $4 <> cardinality(ids) AND $4 <> cardinality(ids) - (SELECT count(DISTINCT held.session_id) FROM sessionize.held_sessions(ids) AS held) THEN
-        RAISE EXCEPTION 'expected % inactive sessions, found %', $4, cardinality(ids)
+    IF $4 <> cardinality(chosen.ids) AND $4 <> cardinality(chosen.ids) - (SELECT count(DISTINCT held.session_id) FROM sessionize.held_sessions(chosen.ids) AS held) THEN
+        RAISE EXCEPTION 'expected % inactive sessions, found %', $4, cardinality(chosen.ids)
             USING ERRCODE = '55000', DETAIL = 'Nothing was deleted.',
                   HINT = 'Look at the list again: count_inactive_sessions() with the same filters gives the number to expect.';
     END IF;
-    removed := sessionize.remove_sessions(ids, coalesce($5, false));
+    removed := sessionize.remove_sessions(chosen, coalesce($5, false));
     PERFORM sessionize.report_kept(removed.kept, removed.detail);
     SELECT removed.sessions, removed.visitors, removed.events, removed.dependents INTO sessions, visitors, events, dependents;
     IF NOT coalesce($5, false) THEN
@@ -213,24 +218,24 @@ CREATE FUNCTION erase_visitor(
     dry_run boolean DEFAULT false,
     OUT sessions bigint, OUT visitors bigint, OUT events bigint, OUT dependents jsonb
 )
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET work_mem = '64MB'
 AS $$
 DECLARE
     begun constant timestamptz := clock_timestamp();
     condition constant text := format('session.visitor = %L', $2);
     wanted_app constant integer := sessionize.app_id($1);
-    ids bigint[];
+    chosen sessionize.chosen_sessions;
     removed record;
 BEGIN
     IF $2 IS NULL THEN
         RAISE EXCEPTION 'visitor must not be null' USING ERRCODE = '22004', HINT = 'Name the visitor to erase.';
     END IF;
-    ids := sessionize.inactive_ids(wanted_app, condition, NULL);
+    chosen := sessionize.choose_sessions(wanted_app, condition);
     IF NOT coalesce($3, false) THEN
-        PERFORM sessionize.lock_sessions(ids);
-        ids := sessionize.inactive_ids(wanted_app, condition, NULL);
+        PERFORM sessionize.lock_sessions(chosen, 'true');
+        chosen := sessionize.choose_sessions(wanted_app, condition);
     END IF;
-    removed := sessionize.remove_sessions(ids, coalesce($3, false));
+    removed := sessionize.remove_sessions(chosen, coalesce($3, false));
     PERFORM sessionize.report_kept(removed.kept, removed.detail);
     SELECT removed.sessions, removed.visitors, removed.events, removed.dependents INTO sessions, visitors, events, dependents;
     IF NOT coalesce($3, false) THEN

@@ -92,7 +92,7 @@ BEGIN
                               WHERE (purge.app_id IS NULL OR app.app_id = purge.app_id) AND app.app_id > coalesce(state.app_id, 0));
             state.outcome := CASE WHEN state.app_id IS NULL THEN 'done' END;
         ELSE
-            state.ids := sessionize.inactive_ids(state.app_id, format('session.last_event_day = %L AND %s', state.day, condition), NULL);
+            state.ids := (sessionize.choose_sessions(state.app_id, format('session.last_event_day = %L AND %s', state.day, condition))).ids;
         END IF;
     END LOOP;
     RETURN state;
@@ -101,16 +101,14 @@ COMMENT ON FUNCTION sessionize.next_day(sessionize.sweep_state, sessionize.purge
     'moves a sweep on to the next day on which inactive sessions ended';
 
 CREATE FUNCTION sessionize.sweep_batch(state sessionize.sweep_state) RETURNS sessionize.sweep_state
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET work_mem = '64MB'
 AS $$
 DECLARE
     purge sessionize.purges;
     since timestamptz;
     condition text;
     size integer;
-    batch bigint[];
-    apps integer[];
-    names text[];
+    chosen sessionize.chosen_sessions;
     finished bigint;
     removed record;
 BEGIN
@@ -119,20 +117,16 @@ BEGIN
     since := sessionize.inactive_since((purge.filter ->> 'days')::integer, purge.started_at);
     condition := sessionize.inactive_condition(since, purge.started_at, (purge.filter ->> 'anonymous')::boolean);
     state := sessionize.next_day(state, purge, since, condition);
-    batch := state.ids[:size];
+    SELECT coalesce(array_agg(session.session_id), '{}'), array_agg(session.app_id), array_agg(session.visitor) INTO chosen
+      FROM sessionize.sessions AS session JOIN unnest(state.ids[:size]) AS next (session_id) USING (session_id);
     state.ids := state.ids[size + 1:];
-
-    PERFORM sessionize.lock_sessions(batch);
-    batch := sessionize.inactive_ids(NULL, condition, batch);
-    SELECT array_agg(owner.app_id), array_agg(owner.visitor) INTO apps, names
-      FROM (SELECT DISTINCT session.app_id, session.visitor
-              FROM sessionize.sessions AS session JOIN unnest(batch) AS going (session_id) USING (session_id)) AS owner;
-    removed := sessionize.remove_sessions(batch, false);
+    chosen := sessionize.lock_sessions(chosen, sessionize.inactive_condition(since, purge.started_at, (purge.filter ->> 'anonymous')::boolean, 'locked'));
+    removed := sessionize.remove_sessions(chosen, false);
     -- Those of whom nothing inactive is left now: none is counted twice.
-    EXECUTE format('SELECT count(*) FROM unnest($1, $2) AS owner (app_id, visitor) WHERE NOT EXISTS ('
+    EXECUTE format('SELECT count(*) FROM (SELECT DISTINCT * FROM unnest($1, $2)) AS owner (app_id, visitor) WHERE NOT EXISTS ('
                    'SELECT FROM sessionize.sessions AS session '
                    'WHERE session.app_id = owner.app_id AND session.visitor = owner.visitor AND %s)', condition)
-       INTO finished USING apps, names;
+       INTO finished USING chosen.apps, chosen.visitors;
     UPDATE sessionize.purges AS known
        SET sessions = known.sessions + removed.sessions, visitors = known.visitors + finished,
            events = known.events + removed.events, dependents = sessionize.sum_counts(known.dependents, removed.dependents),

@@ -19,6 +19,9 @@ const REGISTERED: &str = "
      WHERE on_purge OPERATOR(pg_catalog.<>) 'keep'
      ORDER BY relation";
 
+/// Ids alone: the planner takes the deleted rows for as wide as they are, and would rather hash the user's table.
+const GONE: &str = "(SELECT gone.session_id FROM gone OFFSET 0) AS one";
+
 thread_local! {
     /// How many rows of each table went or were detached since somebody took the numbers.
     static CASCADED: RefCell<BTreeMap<u32, i64>> = const { RefCell::new(BTreeMap::new()) };
@@ -35,11 +38,11 @@ fn cascade(call: &mut Call) -> Datum {
             // Tables that were dropped hold nothing.
             let Some(table) = UserTable::to_change(oid) else { continue };
             let (name, column) = (&table.name, quoted(&column));
-            let theirs = format!("attached.{column} OPERATOR(pg_catalog.=) gone.session_id");
+            let theirs = format!("attached.{column} OPERATOR(pg_catalog.=) one.session_id");
             let statement = if on_purge == "detach" {
-                format!("UPDATE {name} AS attached SET {column} = NULL FROM gone WHERE {theirs}")
+                format!("UPDATE {name} AS attached SET {column} = NULL FROM {GONE} WHERE {theirs}")
             } else {
-                format!("DELETE FROM {name} AS attached USING gone WHERE {theirs}")
+                format!("DELETE FROM {name} AS attached USING {GONE} WHERE {theirs}")
             };
             let affected = {
                 let _owner = AsOwner::of_users_table(oid);

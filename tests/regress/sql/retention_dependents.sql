@@ -34,35 +34,35 @@ CREATE TABLE chats (chat integer PRIMARY KEY, session_id bigint);
 CREATE INDEX ON chats (session_id);
 CREATE TABLE messages (chat integer REFERENCES chats ON DELETE CASCADE);
 SELECT add_session_dependent('chats', 'session_id');
-INSERT INTO strict SELECT session_id FROM sessionize.sessions;
-INSERT INTO "Größe ""x""" SELECT session_id, day FROM sessionize.sessions, generate_series(1, 2) AS day;
-INSERT INTO chats SELECT row_number() OVER (ORDER BY session_id), session_id FROM sessionize.sessions;
+INSERT INTO strict SELECT session_id FROM sessions;
+INSERT INTO "Größe ""x""" SELECT session_id, day FROM sessions, generate_series(1, 2) AS day;
+INSERT INTO chats SELECT row_number() OVER (ORDER BY session_id), session_id FROM sessions;
 INSERT INTO messages SELECT chat FROM chats;
 
 -- Sessions deleted by hand take along the same.
 DELETE FROM sessionize.sessions WHERE visitor = 'bob 200';
 SELECT (SELECT count(*) FROM strict) AS strict, (SELECT count(*) FROM one) AS one, (SELECT count(*) FROM two) AS two,
        (SELECT count(*) FROM chats) AS chats, (SELECT count(*) FROM messages) AS messages, * FROM remaining;
-SELECT count(*) FROM sessionize.visitors WHERE visitor = 'bob 200';
+SELECT count(*) FROM visitors WHERE visitor = 'bob 200';
 TRUNCATE sessionize.sessions;
 
 -- A session that a table still references stays and is reported, the rest goes: referenced itself, or what belongs to it.
 CREATE TABLE court_cases (session_id bigint REFERENCES sessionize.sessions);
 SELECT add_session_dependent('court_cases', 'session_id');
 SELECT remove_session_dependent('court_cases');
-INSERT INTO court_cases SELECT session_id FROM sessionize.sessions WHERE visitor = 'cid 100';
+INSERT INTO court_cases SELECT session_id FROM sessions WHERE visitor = 'cid 100';
 CREATE TABLE evidence (chat integer REFERENCES chats);
-INSERT INTO evidence SELECT chat FROM chats JOIN sessionize.sessions USING (session_id) WHERE visitor = 'dora 70';
-SELECT count_inactive_sessions(30);
-SELECT * FROM purge_inactive_sessions(30, expected => 5);
-SELECT visitor FROM sessionize.sessions ORDER BY visitor, started_at;
+INSERT INTO evidence SELECT chat FROM chats JOIN sessions USING (session_id) WHERE visitor = 'dora 70';
+SELECT count_inactive_sessions(30, 'shop');
+SELECT * FROM purge_inactive_sessions(30, 'shop', expected => 5);
+SELECT visitor FROM sessions ORDER BY visitor, started_at;
 SELECT sessions, kept, outcome, detail FROM sessionize.purges;
-SELECT count(*) FROM events WHERE session_id NOT IN (SELECT session_id FROM sessionize.sessions);
+SELECT count(*) FROM events WHERE session_id NOT IN (SELECT session_id FROM sessions);
 DROP TABLE court_cases, evidence;
 
 -- A dependent that was dropped is no obstacle.
 DROP TABLE chats CASCADE;
-SELECT sessions, dependents FROM purge_inactive_sessions(60);
+SELECT sessions, dependents FROM purge_inactive_sessions(60, 'shop');
 
 -- Nobody can name somebody else's table, nor let another run what they wrote.
 CREATE ROLE retention_admin;
@@ -86,22 +86,22 @@ INSERT INTO sessionize.dependents VALUES ('diary', 'session_id', 'delete');
 UPDATE sessionize.dependents SET relation = 'diary' WHERE relation = 'reviews'::regclass;
 SET ROLE retention_stranger;
 SELECT add_session_dependent('diary', 'session_id');
-SELECT count_inactive_sessions(30);
-SELECT * FROM purge_inactive_sessions(30);
-CALL sweep_inactive_sessions(30);
+SELECT count_inactive_sessions(30, 'shop');
+SELECT * FROM purge_inactive_sessions(30, 'shop');
+CALL sweep_inactive_sessions(30, 'shop');
 SELECT * FROM erase_visitor('shop', 'eve 40');
 SELECT schedule_session_purge(30);
 SET ROLE retention_shopkeeper;
 SELECT add_session_dependent('diary', 'session_id');
 RESET ROLE;
 SET row_security = off;
-INSERT INTO diary SELECT session_id FROM sessionize.sessions WHERE visitor = 'hal 29';
+INSERT INTO diary SELECT session_id FROM sessions WHERE visitor = 'hal 29';
 RESET row_security;
 -- The administrator may purge what he may not read: events, and a diary that hides its rows even from its owner.
 SET ROLE retention_admin;
-SELECT count(*) FROM export_inactive_sessions(28);
-SELECT * FROM purge_inactive_sessions(28, dry_run => true);
-SELECT * FROM purge_inactive_sessions(28);
+SELECT count(*) FROM export_inactive_sessions(28, 'shop');
+SELECT * FROM purge_inactive_sessions(28, 'shop', dry_run => true);
+SELECT * FROM purge_inactive_sessions(28, 'shop');
 SELECT run_by, sessions FROM sessionize.purges ORDER BY purge_id DESC LIMIT 1;
 -- He cannot look into other tables through what looks into dependents.
 SELECT * FROM sessionize.attached_rows('orders', 'order_id', '{1}', false);

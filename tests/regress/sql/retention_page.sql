@@ -14,14 +14,14 @@ SELECT visitor FROM inactive_sessions(180, 'shop');
 SELECT days, count_inactive_sessions(days, 'shop') FROM unnest('{30,60,90,180,365}'::integer[]) AS days;
 
 -- "Inactivity: the customer has not returned to the app since the session ended": fay has, so the old session is not listed.
-SELECT count(*) FROM inactive_sessions(90, search => 'fay 5');
+SELECT count(*) FROM inactive_sessions(90, 'shop', search => 'fay 5');
 
 -- "Active sessions are never included in the inactive filter." Neither are sessions of the same visitor that expired.
-SELECT count(*) FROM inactive_sessions(1) WHERE status = 'active' OR visitor = 'gus 0';
+SELECT count(*) FROM inactive_sessions(1, 'shop') WHERE status = 'active' OR visitor = 'gus 0';
 
 -- "Anonymous sessions with no linked customer are typically the safest to clean up first."
-SELECT visitor FROM inactive_sessions(90, anonymous => true);
-SELECT visitor FROM inactive_sessions(90, anonymous => false);
+SELECT visitor FROM inactive_sessions(90, 'shop', anonymous => true);
+SELECT visitor FROM inactive_sessions(90, 'shop', anonymous => false);
 
 -- A page at a time, without gap or repetition.
 SELECT visitor, cursor AS seen FROM inactive_sessions(30, 'shop', page_size => 4) ORDER BY started_at LIMIT 1 \gset
@@ -52,11 +52,11 @@ SELECT 'one of many ' || v, moment, moment FROM generate_series(1, 120) AS v, (S
 SELECT count(*) AS on_the_page FROM inactive_sessions(90, 'shop');
 SELECT sessions FROM purge_inactive_sessions(90, 'shop');
 SELECT count_inactive_sessions(90, 'shop');
-SELECT visitor FROM sessionize.sessions ORDER BY visitor, started_at;
+SELECT visitor FROM sessions ORDER BY visitor, started_at;
 
 -- "The operation cannot be undone": nothing points to what is gone, and every purge is written down.
-SELECT count(*) FROM events WHERE session_id IS NOT NULL AND session_id NOT IN (SELECT session_id FROM sessionize.sessions);
-SELECT count(*) FROM reviews WHERE session_id IS NOT NULL AND session_id NOT IN (SELECT session_id FROM sessionize.sessions);
+SELECT count(*) FROM events WHERE session_id IS NOT NULL AND session_id NOT IN (SELECT session_id FROM sessions);
+SELECT count(*) FROM reviews WHERE session_id IS NOT NULL AND session_id NOT IN (SELECT session_id FROM sessions);
 SELECT kind, filter, run_by = current_user AS by_me, finished_at >= started_at AS took_time, sessions, visitors, events, dependents, outcome
   FROM sessionize.purges ORDER BY purge_id;
 

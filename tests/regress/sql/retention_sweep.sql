@@ -11,10 +11,10 @@ SELECT process, subject, done, total, state FROM sessionize.progress;
 -- It stops in time, and the next one goes on.
 INSERT INTO events (visitor, at, received)
 SELECT 'another ' || v, moment, moment FROM generate_series(1, 6) AS v, (SELECT now() - interval '99 days') AS instant (moment);
-CALL sweep_inactive_sessions(90, batch_size => 4, max_runtime => '0');
-SELECT count_inactive_sessions(90);
-CALL sweep_inactive_sessions(90, batch_size => 4, max_runtime => '1 hour');
-SELECT count_inactive_sessions(90);
+CALL sweep_inactive_sessions(90, 'shop', batch_size => 4, max_runtime => '0');
+SELECT count_inactive_sessions(90, 'shop');
+CALL sweep_inactive_sessions(90, 'shop', batch_size => 4, max_runtime => '1 hour');
+SELECT count_inactive_sessions(90, 'shop');
 SELECT outcome, sessions FROM sessionize.purges ORDER BY purge_id;
 SELECT count(*) AS locks_left FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
 
@@ -25,18 +25,18 @@ CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 END $$;
 CREATE TRIGGER refuse BEFORE DELETE ON events FOR EACH ROW EXECUTE FUNCTION refuse();
 \set VERBOSITY sqlstate
-CALL sweep_inactive_sessions(90);
+CALL sweep_inactive_sessions(90, 'shop');
 \set VERBOSITY default
 SELECT outcome, detail, sessions FROM sessionize.purges ORDER BY purge_id DESC LIMIT 1;
-SELECT count_inactive_sessions(90);
+SELECT count_inactive_sessions(90, 'shop');
 SELECT count(*) AS locks_left FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
 DROP TRIGGER refuse ON events;
 
 -- Whatever the isolation level is by default.
 SET default_transaction_isolation = 'serializable';
-CALL sweep_inactive_sessions(90);
+CALL sweep_inactive_sessions(90, 'shop');
 RESET default_transaction_isolation;
-SELECT count_inactive_sessions(90);
+SELECT count_inactive_sessions(90, 'shop');
 
 -- Bad input.
 \set VERBOSITY terse
@@ -51,7 +51,7 @@ SELECT * FROM inactive_sessions(90, page_size => 0);
 SELECT * FROM inactive_sessions(90, after => 'made up');
 SELECT * FROM purge_inactive_sessions(NULL);
 SELECT * FROM purge_inactive_sessions(0, dry_run => true);
-SELECT * FROM purge_inactive_sessions(90, expected => -1);
+SELECT * FROM purge_inactive_sessions(90, 'shop', expected => -1);
 SELECT * FROM export_inactive_sessions(NULL);
 CALL sweep_inactive_sessions(NULL);
 CALL sweep_inactive_sessions(90, batch_size => 0);
@@ -59,7 +59,7 @@ CALL sweep_inactive_sessions(90, batch_size => NULL);
 CALL sweep_inactive_sessions(90, pause => '-1 second');
 SELECT * FROM erase_visitor('shop', NULL);
 BEGIN;
-CALL sweep_inactive_sessions(90);
+CALL sweep_inactive_sessions(90, 'shop');
 ROLLBACK;
 SELECT count(*) AS locks_left FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
 \set VERBOSITY default
