@@ -179,3 +179,5 @@ print(f"\nMemory: {per_visitor:.0f} bytes per visitor beyond what max(occurred_a
 END
 
 "$folder/live.sh"
+"$folder/admin.sh"
+"$folder/retention.sh"
