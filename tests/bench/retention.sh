@@ -23,8 +23,8 @@ database() {
 
 # milliseconds DATABASE SQL: the best of three, each rolled back
 milliseconds() {
-    local round
-    for round in 1 2 3; do
+    local _
+    for _ in 1 2 3; do
         in_database "$1" -c "VACUUM" -c '\timing on' -c "BEGIN" -c "$2" -c '\timing off' -c "ROLLBACK" | sed -nE 's/^Time: ([0-9]+)\..*/\1/p' | sort -n | tail -n 1
     done | sort -n | head -n 1
 }

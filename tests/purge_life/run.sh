@@ -8,7 +8,7 @@ duration=${SECONDS_EACH:-10}
 database=sessionize_life
 
 fresh_database $database
-sql $database <<'END'
+sql $database <<'SQL'
 SELECT create_session_app('life', timeout => '1 minute', grace => '0') \g /dev/null
 CREATE TABLE events (visitor text, at timestamptz, received timestamptz);
 SELECT track_sessions('events', 'visitor', 'at', app => 'life', received_at => 'received') \g /dev/null
@@ -26,7 +26,7 @@ CREATE FUNCTION witness() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     RETURN OLD;
 END $$;
 CREATE TRIGGER witness BEFORE DELETE ON events FOR EACH ROW EXECUTE FUNCTION witness();
-END
+SQL
 
 # Visitors whose last event was a day ago, a few seconds more or less, and some who come now; one statement each.
 cat >"$SCRATCH/insert.sql" <<'END'
