@@ -1,5 +1,7 @@
 # Shared by all scripts, to be sourced: where things are, which PostgreSQL is used, who runs the server.
 # shellcheck shell=bash
+
+unset RUST_BACKTRACE # a server started with it would put backtraces into the DETAIL of errors
 set -euo pipefail
 umask 022 # the server runs as another user and has to read what is built here
 

@@ -142,22 +142,30 @@ impl<'a> Rebuilding<'a> {
         for ((table, relation), rows) in misplaced {
             point_rows(relation, &self.tables[table].session_column, &rows);
         }
-        merge(self.app.id, &merged);
         self.release(gone);
+        merge(self.app.id, &merged);
         let _owner = AsOwner::for_look_ups(own_tables().sessions);
         delete_sessions(&Connection::open(), gone);
     }
 
-    /// Takes sessions that go from rows that still carry them: they belong to other visitors by now.
+    /// Takes sessions from rows that still carry them and are not the visitor's: those that go from all, for they belong
+    /// to other visitors by now, and the others from rows that were left without visitor or instant.
     fn release(&self, gone: &[i64]) {
-        if gone.is_empty() {
+        let open = || self.before.values().filter(|session| session.cancelled_at.is_none()).map(|session| Some(session.id));
+        if open().next().is_none() {
             return;
         }
-        for EventTable { relation, name, session_id, .. } in self.tables {
+        for table in self.tables {
+            let EventTable { relation, name, session_id, .. } = table;
             let _owner = AsOwner::for_look_ups(*relation);
-            let gone = Argument::wide_array(pg_sys::INT8OID, gone.iter().map(|session| Some(*session)));
-            let sql = format!("UPDATE {name} SET {session_id} = NULL WHERE {session_id} = ANY ($1)");
-            Connection::open().run_once(&sql, &[gone], &[pg_sys::INT8ARRAYOID]);
+            let arguments = [open().collect::<Vec<_>>(), gone.iter().map(|session| Some(*session)).collect()];
+            let arguments = arguments.map(|ids| Argument::wide_array(pg_sys::INT8OID, ids.into_iter()));
+            let sql = format!(
+                "UPDATE {name} SET {session_id} = NULL
+                  WHERE {session_id} = ANY ($1) AND ({session_id} = ANY ($2) OR {})",
+                table.has_none()
+            );
+            Connection::open().run_once(&sql, &arguments, &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID]);
         }
     }
 }

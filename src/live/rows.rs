@@ -26,6 +26,7 @@ pub struct EventTable {
     pub session_column: String,
     visitor: String,
     visitor_type: Oid,
+    occurred_at: String,
     columns: String,
 }
 
@@ -70,6 +71,7 @@ fn read_table(row: &Row) -> Option<EventTable> {
         session_column: row.text(14)?,
         visitor,
         visitor_type,
+        occurred_at,
         columns,
     })
 }
@@ -99,6 +101,12 @@ impl EventTable {
             pg_sys::BPCHAROID => Some(format!("event.{column} = $1::bpchar")),
             _ => Some(format!("{} = $1", text_of(column, self.visitor_type))),
         }
+    }
+
+    /// The condition under which a row can have no session, whatever else there is.
+    pub fn has_none(&self) -> String {
+        let EventTable { visitor, occurred_at, .. } = self;
+        format!("({visitor} IS NULL OR {occurred_at} IS NULL OR NOT isfinite({occurred_at}))")
     }
 
     /// Locks and reads a visitor's rows.
