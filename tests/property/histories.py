@@ -3,7 +3,7 @@
 
 A history is a few visitors' events under one application: ties, gaps around the timeout to the microsecond, events that
 bridge others, both policies, both boundaries. It is shuffled and split at random into statements of every form,
-transactions, savepoints and connections; parts are rolled back and sent again. After each history the oracle looks.
+transactions, savepoints and connections; parts are rolled back and sent again, and some rows are corrected. After each history the oracle looks.
 BASE is an instant in seconds since 1970: applications without a column of arrivals have their events shortly before it.
 """
 import random
@@ -62,12 +62,16 @@ class Table:
         self.mapped = start is not None
         first = int(datetime.fromisoformat(start + "+00:00").timestamp()) if start else base - WINDOW // SECOND
         self.start = first * SECOND
+        # A corrected event leaves behind what it said about its session, so only events that say nothing are corrected.
+        self.corrected = not self.mapped and dice.random() < 0.4
+        kinds = [kind for kind in KINDS if kind != "order"] if self.corrected else KINDS
+        facts = [None] if self.corrected else None
         self.rows = []
         for visitor in dice.sample(VISITORS, dice.randint(1, 4)):
             for at in self.instants(dice.randint(1, 12)):
                 arrived = at + dice.choice([0, 0, MINUTE, dice.randrange(HOUR)])
-                self.rows.append((number * 1000 + len(self.rows), f"{number} {visitor}", instant(at), dice.choice(KINDS),
-                                  instant(arrived), dice.choice([None, "CZ", "BR"]), dice.choice([None, None, "k1", "k2"])))
+                self.rows.append((number * 1000 + len(self.rows), f"{number} {visitor}", instant(at), dice.choice(kinds), instant(arrived),
+                                  dice.choice(facts or [None, "CZ", "BR"]), dice.choice(facts or [None, None, "k1", "k2"])))
         if dice.random() < 0.2:
             self.rows.append((number * 1000 + 998, None, instant(self.start), "view", instant(self.start), None, None))
             self.rows.append((number * 1000 + 999, f"{number} bob", dice.choice([None, "infinity", "-infinity"]), "view",
@@ -119,6 +123,21 @@ class Table:
         return f"INSERT INTO {self.name} ({self.columns()}) VALUES {self.values(rows)} ON CONFLICT DO NOTHING;"
 
 
+    def correct(self, sent):
+        """Corrects a row. Events then count as arrived on time, which all are where arrivals are not mapped."""
+        if not self.corrected:
+            return
+        place = dice.randrange(len(sent))
+        n, visitor, at, *rest = sent[place]
+        other = dice.choice(sent)
+        if dice.random() < 0.5:
+            at = instant(self.start + dice.randrange(WINDOW))
+        else:
+            visitor = other[1]
+        sent[place] = (n, visitor, at, *rest)
+        print(f"UPDATE {self.name} SET visitor = {literal(visitor)}, occurred_at = {literal(at)} WHERE n = {n};")
+
+
 def elsewhere(statement):
     """The same statement from the other connection, whose memory of the visitors is another one."""
     return f"SELECT dblink_exec('other', {literal(statement)}) = '' AS sent;"
@@ -158,6 +177,8 @@ def history(number):
         sent += part
         if dice.random() < 0.1:
             print(table.replay(dice.sample(sent, min(len(sent), 5))))
+        if dice.random() < 0.3:
+            table.correct(sent)
         if dice.random() < 0.02:
             print("\\connect")
             print("SELECT dblink_connect('other', connection) = '' AS connected FROM other;")

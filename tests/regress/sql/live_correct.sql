@@ -50,6 +50,15 @@ SELECT * FROM suite.wrong('visits');
 UPDATE visits SET visitor = 'bob', at = '2026-01-01 10:30+00' WHERE n IN (5, 6);
 SELECT * FROM look();
 SELECT * FROM suite.wrong('visits');
+-- … also while the session goes on without it
+UPDATE visits SET visitor = NULL WHERE n = 6;
+UPDATE visits SET at = '-infinity' WHERE n = 2;
+SELECT n, session_id IS NULL AS none FROM visits WHERE n IN (2, 6) ORDER BY n;
+SELECT * FROM suite.wrong('visits');
+UPDATE visits SET visitor = 'bob' WHERE n = 6;
+UPDATE visits SET at = '2026-01-01 10:20+00' WHERE n = 2;
+SELECT * FROM look();
+SELECT * FROM suite.wrong('visits');
 -- Many rows of many visitors by one statement; UPDATE … FROM; a change and back in one transaction
 INSERT INTO visits (n, visitor, at) SELECT 100 + n, 'v' || n % 5, timestamptz '2026-01-02+00' + n * n % 41 * interval '17 minutes' FROM generate_series(1, 60) AS n;
 UPDATE visits SET at = at + (n % 7) * interval '19 minutes' WHERE n > 100;
