@@ -16,6 +16,7 @@ CREATE TABLE sessionize.purges (
     outcome text NOT NULL DEFAULT 'running',
     detail text
 );
+COMMENT ON SEQUENCE sessionize.purges_purge_id_seq IS 'where the ids of purges come from';
 COMMENT ON TABLE sessionize.purges IS
     'every purge, sweep and erasure: who, when, what was asked for, what went, how many sessions had to stay (kept). outcome: done, stopped (max_runtime), failed, interrupted (killed; the next sweep says so), or running';
 SELECT pg_catalog.pg_extension_config_dump('sessionize.purges', '');

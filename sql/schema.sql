@@ -174,6 +174,10 @@ CREATE TABLE sessionize.progress (
 );
 COMMENT ON TABLE sessionize.progress IS 'how far backfills and sweeps have come; position is where the next call goes on';
 
+COMMENT ON SEQUENCE sessionize.apps_app_id_seq IS 'where the ids of applications come from';
+COMMENT ON SEQUENCE sessionize.tracked_tables_tracking_id_seq IS 'where tracking numbers come from';
+COMMENT ON SEQUENCE sessionize.session_changes_change_id_seq IS 'where the ids of changes come from';
+
 SELECT pg_catalog.pg_extension_config_dump('sessionize.apps', '');
 SELECT pg_catalog.pg_extension_config_dump('sessionize.apps_app_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('sessionize.tracked_tables', '');

@@ -87,14 +87,15 @@ finish() {
 
 # ---- PostgreSQL's own test programs ----------------------------------------------------------------------
 
-# run_regress TOOL SUITE FOLDER SUFFIX DATABASE [NAME …]
+# run_regress TOOL SUITE FOLDER SUFFIX DATABASE OUTPUT [NAME …]
 # Runs pg_regress or pg_isolation_regress over the files of tests/SUITE/FOLDER (all, or the ones named) in a new
-# database that has the extension; what they print is compared with tests/SUITE/expected. Shows the differences.
+# database that has the extension, with OUTPUT as a folder of its own; what they print is compared with
+# tests/SUITE/expected. Shows the differences.
 # With regress_options=(--use-existing) the database is one that the suite has made.
 regress_options=()
 run_regress() {
-    local tool=$1 suite=$ROOT/tests/$2 folder=$3 suffix=$4 database=$5 output=$WORK/$2 file status=0
-    shift 5
+    local tool=$1 suite=$ROOT/tests/$2 folder=$3 suffix=$4 database=$5 output=$6 file status=0
+    shift 6
     local names=("$@")
     if [ ${#names[@]} -eq 0 ]; then
         for file in "$suite/$folder"/*."$suffix"; do

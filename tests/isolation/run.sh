@@ -10,6 +10,6 @@ sql sessionize_isolation -f "$ROOT/tests/oracle.sql" -f "$ROOT/tests/isolation/s
 # shellcheck disable=SC2034 # read by run_regress
 regress_options=(--use-existing)
 status=0
-run_regress "$PG_ISOLATION_REGRESS" isolation specs spec sessionize_isolation "$@" || status=$?
+run_regress "$PG_ISOLATION_REGRESS" isolation specs spec sessionize_isolation "$WORK/isolation" "$@" || status=$?
 sql postgres -c 'DROP DATABASE sessionize_isolation WITH (FORCE)'
 exit "$status"
