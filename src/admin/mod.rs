@@ -44,7 +44,8 @@ fn write_cursor(call: &mut Call) -> Datum {
 
 fn read_cursor(call: &mut Call) -> Datum {
     let place = cursor::read(&call.text(0).unwrap_or_default(), &call.text(1).unwrap_or_default());
-    let rows: Vec<[Value; 2]> = place.into_iter().map(|(instant, session_id)| [Value::Instant(instant), Value::Bigint(session_id)]).collect();
+    let rows: Vec<[Value; 2]> =
+        place.into_iter().map(|(instant, session_id)| [Value::Instant(instant), Value::Bigint(session_id)]).collect();
     give_rows(call, &rows)
 }
 

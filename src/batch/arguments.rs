@@ -20,9 +20,8 @@ pub struct RuleArguments {
 
 /// An interval as a timeout: positive, at most 366 days of 24 hours, no months.
 pub fn timeout_rule(timeout: StoredInterval, boundary: Boundary) -> Result<Rule, Error> {
-    let micros = (timeout.months == 0)
-        .then(|| i64::from(timeout.days).checked_mul(DAY)?.checked_add(timeout.micros))
-        .flatten();
+    let micros =
+        (timeout.months == 0).then(|| i64::from(timeout.days).checked_mul(DAY)?.checked_add(timeout.micros)).flatten();
     let given = || {
         let StoredInterval { months, days, micros } = timeout;
         format!("{months} months, {days} days and {micros} microseconds")
@@ -51,9 +50,11 @@ impl RuleArguments {
             return;
         }
         let timeout = call.interval(position).unwrap_or_else(|| raise_null("timeout", "Leave it out for 30 minutes."));
-        let boundary = (given > 1).then(|| call.bytes(position + 1).unwrap_or_else(|| raise_null("boundary", BOUNDARIES)));
+        let boundary =
+            (given > 1).then(|| call.bytes(position + 1).unwrap_or_else(|| raise_null("boundary", BOUNDARIES)));
         if self.timeout != Some(timeout) || boundary.is_some_and(|text| text != self.text) {
-            let parsed = boundary.map_or(Ok(Boundary::default()), |text| Boundary::parse(&String::from_utf8_lossy(text)));
+            let parsed =
+                boundary.map_or(Ok(Boundary::default()), |text| Boundary::parse(&String::from_utf8_lossy(text)));
             let rule = parsed.and_then(|boundary| timeout_rule(timeout, boundary)).or_raise();
             *self = Self::new(rule, Some(timeout), boundary.unwrap_or_default());
         }

@@ -29,7 +29,9 @@ fn backfill_blocks(call: &mut Call) -> Datum {
     let number = |index| call.datum(index).map_or(0, |datum| datum.value() as i64);
     let (tracking, relation, blocks) = (number(0) as i32, number(1) as u32, (number(2) as u32, number(3) as u32));
     let passive = number(4) & 1 == 1;
-    let (Some(table), Some(leaf)) = (tables(None, Some(tracking)).into_iter().next(), Leaf::new(relation.into(), blocks)) else {
+    let (Some(table), Some(leaf)) =
+        (tables(None, Some(tracking)).into_iter().next(), Leaf::new(relation.into(), blocks))
+    else {
         return call.bigint(0);
     };
     let app = settings::app(table.app);

@@ -1,7 +1,7 @@
 //! What this connection remembers of visitors' sessions: only ever a guess, which settling checks.
 
-use std::cell::RefCell;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::RefCell;
 
 use sessionize_core::assignment::{App, Effect};
 use sessionize_core::{Calendar, Instant, Span};

@@ -4,13 +4,13 @@
 //! this connection remembers. *Record* (after each row) notes the rows that really went in. *Settle*
 //! (after the statement) makes the guesses true: locks, reads afresh, decides, writes.
 
+mod backfill;
 mod grow;
 mod guess;
-mod backfill;
 mod merge;
 mod rebuild;
-mod rows;
 mod record;
+mod rows;
 mod settings;
 mod settle;
 mod statement;

@@ -14,7 +14,10 @@ use super::rows::{EventTable, tables};
 use super::settings::{self, AppSettings, own_tables};
 use super::settle::remember_latest;
 use super::statement;
-use super::store::{Written, delete_sessions, insert_sessions, load_sessions, lock_visitors, note_days, settled_day, update_sessions, visitors_of};
+use super::store::{
+    Written, delete_sessions, insert_sessions, load_sessions, lock_visitors, note_days, settled_day, update_sessions,
+    visitors_of,
+};
 use crate::pg::call::Call;
 use crate::pg::error::Report;
 use crate::pg::owner::AsOwner;
@@ -77,7 +80,9 @@ impl<'a> Rebuilding<'a> {
             events.rows_of(app, visitor, |row| rows.push((table, row)));
         }
         // A cancelled session takes nothing and gives nothing away.
-        let fixed = |row: &Recorded| row.guess.is_some_and(|id| before.get(&id).is_some_and(|session| session.cancelled_at.is_some()));
+        let fixed = |row: &Recorded| {
+            row.guess.is_some_and(|id| before.get(&id).is_some_and(|session| session.cancelled_at.is_some()))
+        };
         rows.retain(|(_, row)| !fixed(row));
         // Passive events look for the sessions that all others make.
         rows.sort_by_key(|(_, row)| (row.event.effect == Effect::Passive, row.event.at));
@@ -125,7 +130,8 @@ impl<'a> Rebuilding<'a> {
         let (known, new): (Vec<&Session>, Vec<&Session>) =
             history.sessions().iter().partition(|session| self.before.contains_key(&session.id));
         let changed = known.into_iter().filter(|session| self.before.get(&session.id) != Some(*session));
-        let days = self.before.values().chain(history.sessions()).filter_map(|session| settled_day(session.last)).collect();
+        let days =
+            self.before.values().chain(history.sessions()).filter_map(|session| settled_day(session.last)).collect();
         {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
             let connection = Connection::open();
@@ -151,7 +157,8 @@ impl<'a> Rebuilding<'a> {
     /// Takes sessions from rows that still carry them and are not the visitor's: those that go from all, for they belong
     /// to other visitors by now, and the others from rows that were left without visitor or instant.
     fn release(&self, gone: &[i64]) {
-        let open = || self.before.values().filter(|session| session.cancelled_at.is_none()).map(|session| Some(session.id));
+        let open =
+            || self.before.values().filter(|session| session.cancelled_at.is_none()).map(|session| Some(session.id));
         if open().next().is_none() {
             return;
         }

@@ -1,7 +1,7 @@
 //! The rows that a statement inserted.
 
-use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 
 use sessionize_core::assignment::{Event, Unassigned};
 
@@ -104,4 +104,3 @@ impl Recorder {
         (visitors, self.unassigned)
     }
 }
-

@@ -79,7 +79,12 @@ fn read_table(row: &Row) -> Option<EventTable> {
 /// A column as the text that the triggers make of it: see [`TextOf`](crate::pg::trigger::TextOf).
 fn text_of(column: &str, type_oid: Oid) -> String {
     match type_oid {
-        pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID | pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID => {
+        pg_sys::TEXTOID
+        | pg_sys::VARCHAROID
+        | pg_sys::BPCHAROID
+        | pg_sys::INT2OID
+        | pg_sys::INT4OID
+        | pg_sys::INT8OID => {
             format!("event.{column}::text")
         }
         // A cast to text may say it differently: that of inet appends the length of its mask.
@@ -165,14 +170,20 @@ impl Leaf {
     pub fn new(relation: Oid, blocks: (u32, u32)) -> Option<Self> {
         let _owner = AsOwner::for_look_ups(own_tables().sessions);
         let connection = Connection::open();
-        let named = connection.run_once("SELECT oid::regclass::text FROM pg_class WHERE oid = $1", &[Argument::oid(relation)], &[pg_sys::OIDOID]);
+        let named = connection.run_once(
+            "SELECT oid::regclass::text FROM pg_class WHERE oid = $1",
+            &[Argument::oid(relation)],
+            &[pg_sys::OIDOID],
+        );
         Some(Leaf { relation, name: named.first()?.text(1)?, blocks })
     }
 
     fn unassigned(&self, table: &EventTable) -> String {
         let (first, end) = self.blocks;
         let EventTable { session_id, visitor, .. } = table;
-        format!("event.ctid >= '({first},0)' AND event.ctid < '({end},0)' AND event.{session_id} IS NULL AND event.{visitor} IS NOT NULL")
+        format!(
+            "event.ctid >= '({first},0)' AND event.ctid < '({end},0)' AND event.{session_id} IS NULL AND event.{visitor} IS NOT NULL"
+        )
     }
 }
 
@@ -189,7 +200,10 @@ fn read_row(app: &AppSettings, row: &Row) -> Option<(String, Recorded)> {
         Some(Fact { at, value: value.into_boxed_str() })
     };
     if !has_more {
-        return Some((visitor, Recorded { event: Event { at, arrival: at, effect, facts: None }, guess: row.bigint(5), place }));
+        return Some((
+            visitor,
+            Recorded { event: Event { at, arrival: at, effect, facts: None }, guess: row.bigint(5), place },
+        ));
     }
     let facts: Facts = std::array::from_fn(fact);
     let facts = (effect != Effect::Passive && facts.iter().any(Option::is_some)).then(|| Box::new(facts));

@@ -1,7 +1,7 @@
 //! What a trigger needs to know about its table and application, read once and kept until it changes.
 
-use std::cell::RefCell;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Oid};
@@ -158,7 +158,9 @@ pub fn own_tables() -> OwnTables {
 pub fn of_firing(firing: &Firing) -> Rc<Tracked> {
     let relation = firing.relation();
     let tracking = firing.number().unwrap_or_else(|| raise_misused(firing));
-    let same = |(known_relation, known_tracking, _): &&(Oid, i32, Rc<Tracked>)| (*known_relation, *known_tracking) == (relation, tracking);
+    let same = |(known_relation, known_tracking, _): &&(Oid, i32, Rc<Tracked>)| {
+        (*known_relation, *known_tracking) == (relation, tracking)
+    };
     let latest = KNOWN.with_borrow(|known| {
         let is_current = known.changes == transaction::changes();
         known.latest.as_ref().filter(|_| is_current).filter(same).map(|(.., tracked)| Rc::clone(tracked))
@@ -183,10 +185,13 @@ fn find_tracked(firing: &Firing, relation: Oid, tracking: i32) -> Rc<Tracked> {
 
 fn raise_misused(firing: &Firing) -> ! {
     let name = firing.relation_name();
-    Report::new(SqlState::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, format!("trigger of pg_sessionize on table \"{name}\", which is not tracked"))
-        .detail("The trigger's argument is not the tracking number of this table.")
-        .hint("Drop the trigger, and call track_sessions() for the table.")
-        .raise()
+    Report::new(
+        SqlState::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+        format!("trigger of pg_sessionize on table \"{name}\", which is not tracked"),
+    )
+    .detail("The trigger's argument is not the tracking number of this table.")
+    .hint("Drop the trigger, and call track_sessions() for the table.")
+    .raise()
 }
 
 /// An application by its id.
@@ -281,10 +286,12 @@ fn typed_column(row: &Row, relation: Oid, column: usize, expected: Oid) -> Optio
     let name = row.text(column)?;
     let (number, type_oid) = find_column(relation, &name);
     if type_oid != expected {
-        Report::new(SqlState::ERRCODE_DATATYPE_MISMATCH, format!("tracked column \"{name}\" has another type than it had"))
-            .hint("The instant must be timestamptz and the session bigint.")
-            .raise();
+        Report::new(
+            SqlState::ERRCODE_DATATYPE_MISMATCH,
+            format!("tracked column \"{name}\" has another type than it had"),
+        )
+        .hint("The instant must be timestamptz and the session bigint.")
+        .raise();
     }
     Some(number)
 }
-

@@ -14,8 +14,8 @@ use super::merge::{merge, point_rows};
 use super::record::{Recorder, VisitorRows};
 use super::settings::{AppSettings, own_tables};
 use super::store::{
-    StatusChange, Wanted, Written, count_unassigned, insert_sessions, load_sessions, lock_visitors, note_days, note_status_changes,
-    settled_day, update_sessions,
+    StatusChange, Wanted, Written, count_unassigned, insert_sessions, load_sessions, lock_visitors, note_days,
+    note_status_changes, settled_day, update_sessions,
 };
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::Connection;
@@ -102,7 +102,13 @@ fn wanted<'v>(app: &AppSettings, rows: &'v VisitorRows) -> Wanted<'v> {
     (&rows.visitor, low, high)
 }
 
-fn settle_visitors(app: &AppSettings, calendar: &mut Calendar, visitors: &[VisitorRows], known: &[bool], outcome: &mut Outcome) {
+fn settle_visitors(
+    app: &AppSettings,
+    calendar: &mut Calendar,
+    visitors: &[VisitorRows],
+    known: &[bool],
+    outcome: &mut Outcome,
+) {
     let _owner = AsOwner::for_look_ups(own_tables().sessions);
     let connection = Connection::open();
     let wanted: Vec<Wanted> = visitors.iter().map(|rows| wanted(app, rows)).collect();
@@ -190,7 +196,11 @@ pub fn remember_latest(app: &AppSettings, visitor: &str, history: &History) {
 }
 
 /// The changes of status that events brought about.
-fn status_changes(app: &AppSettings, before: Option<&Session>, after: &Session) -> impl Iterator<Item = StatusChange> + use<> {
+fn status_changes(
+    app: &AppSettings,
+    before: Option<&Session>,
+    after: &Session,
+) -> impl Iterator<Item = StatusChange> + use<> {
     let now = transaction::now();
     let state = before.map(|session| state_at(app.app.boundary(), session.closes_at, session.expires_at, now));
     let converted = after.converted_at.is_some() && before.is_none_or(|session| session.converted_at.is_none());

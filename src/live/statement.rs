@@ -59,7 +59,8 @@ pub fn with_current<R>(tracking: i32, kind: Kind, function: impl FnOnce(&mut Rec
     transaction::listen(&ENDS);
     let part = transaction::current_part();
     STATEMENTS.with_borrow_mut(|statements| {
-        let statement = statements.iter_mut().rev().find(|statement| (statement.tracking, statement.kind) == (tracking, kind))?;
+        let statement =
+            statements.iter_mut().rev().find(|statement| (statement.tracking, statement.kind) == (tracking, kind))?;
         (statement.part == part).then(|| function(&mut statement.recorder))
     })
 }
@@ -73,7 +74,8 @@ pub fn is_under_way(tracking: i32, kind: Kind) -> bool {
 /// A statement on a tracked table ends: gives its rows.
 pub fn end(tracking: i32, kind: Kind) -> Option<Recorder> {
     STATEMENTS.with_borrow_mut(|statements| {
-        let place = statements.iter().rposition(|statement| (statement.tracking, statement.kind) == (tracking, kind))?;
+        let place =
+            statements.iter().rposition(|statement| (statement.tracking, statement.kind) == (tracking, kind))?;
         Some(statements.remove(place).recorder)
     })
 }

@@ -1,8 +1,8 @@
 //! The statements that read and write sessions.
 
+use rustc_hash::FxHashMap;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use rustc_hash::FxHashMap;
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::{self, Oid};
@@ -75,7 +75,8 @@ const LOCK_VISITORS: Statement = Statement {
 /// Locks visitors, who must be in order: whoever changes more than the newest end of one session does so first. Counting
 /// the revision up makes transactions fail that still look at the time before. Tells of each visitor whether they were known: others have no session.
 pub fn lock_visitors<'v>(connection: &Connection, app: i32, visitors: impl Iterator<Item = &'v str>) -> Vec<bool> {
-    let rows: Rows = kept!(connection, LOCK_VISITORS, &[Argument::integer(app), Argument::text_array(visitors.map(Some))]);
+    let rows: Rows =
+        kept!(connection, LOCK_VISITORS, &[Argument::integer(app), Argument::text_array(visitors.map(Some))]);
     rows.iter().map(|row| row.bigint(1) != Some(0)).collect()
 }
 
@@ -195,7 +196,8 @@ fn session_arrays(sessions: &[Written]) -> Vec<Argument> {
     let instants = |value: fn(&Session) -> Option<Instant>| {
         Argument::wide_array(INSTANT, sessions.iter().map(|written| value(written.session)))
     };
-    let fact = |place: usize| move |written: &Written| written.session.facts.as_ref()?[place].as_ref().map(|fact| fact.at);
+    let fact =
+        |place: usize| move |written: &Written| written.session.facts.as_ref()?[place].as_ref().map(|fact| fact.at);
     let mut arguments = time_arrays(sessions);
     arguments.extend([instants(|session| session.converted_at), instants(|session| session.cancelled_at)]);
     for place in 0..FACTS {
@@ -219,7 +221,8 @@ const INSERT_PLAIN: Statement = Statement {
       FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
            AS new (visitor, token, id, first, last, closes, expires, opened, next, events, passive, late)",
     types: &[
-        INTEGER, TEXTS, TEXTS, BIGINTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, BIGINTS, BIGINTS, BIGINTS,
+        INTEGER, TEXTS, TEXTS, BIGINTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, BIGINTS, BIGINTS,
+        BIGINTS,
     ],
 };
 
@@ -329,7 +332,8 @@ pub fn update_sessions(connection: &Connection, sessions: Vec<Written>) {
     }
 }
 
-const DELETE: Statement = Statement { sql: "DELETE FROM sessionize.sessions WHERE session_id = ANY ($1)", types: &[BIGINTS] };
+const DELETE: Statement =
+    Statement { sql: "DELETE FROM sessionize.sessions WHERE session_id = ANY ($1)", types: &[BIGINTS] };
 
 /// Deletes sessions, to which no row belongs any more.
 pub fn delete_sessions(connection: &Connection, sessions: &[i64]) {

@@ -24,9 +24,12 @@ use crate::pg_function;
 fn firing<'a>(call: &mut Call<'a>, function: &str, moment: Moment) -> Firing<'a> {
     match Firing::of(call) {
         Some(firing) if firing.moment() == moment => firing,
-        _ => Report::new(SqlState::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, format!("function \"{function}\" was not called by the trigger it is made for"))
-            .hint("Let track_sessions() make the triggers.")
-            .raise(),
+        _ => Report::new(
+            SqlState::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            format!("function \"{function}\" was not called by the trigger it is made for"),
+        )
+        .hint("Let track_sessions() make the triggers.")
+        .raise(),
     }
 }
 
@@ -44,7 +47,11 @@ fn with_row<R>(
     function: impl FnOnce(&str, Result<Event, Unassigned>) -> R,
 ) -> R {
     let mut visitor = VISITOR.take();
-    let event = if columns.visitor.write(row, &mut visitor) { read_event(app, columns, row, with_facts) } else { Err(Unassigned::NoVisitor) };
+    let event = if columns.visitor.write(row, &mut visitor) {
+        read_event(app, columns, row, with_facts)
+    } else {
+        Err(Unassigned::NoVisitor)
+    };
     let result = function(&visitor, event);
     VISITOR.set(visitor);
     result
@@ -165,7 +172,9 @@ fn record(call: &mut Call) -> Datum {
     let carried = row.instant(tracked.columns.session_id);
     if is_moved(&tracked, &row) {
         let visitor = tracked.columns.visitor.of(&row);
-        statement::with_current(tracked.tracking, Kind::Update, |recorder| recorder.note_correction(visitor.into_iter(), carried));
+        statement::with_current(tracked.tracking, Kind::Update, |recorder| {
+            recorder.note_correction(visitor.into_iter(), carried)
+        });
         return call.no_row();
     }
     note(&tracked, Kind::Insert, |recorder| {
@@ -185,7 +194,9 @@ fn correct(call: &mut Call) -> Datum {
     let at = tracked.columns.occurred_at;
     if visitors[0] != visitors[1] || before.instant(at) != after.instant(at) {
         let carried = before.instant(tracked.columns.session_id);
-        note(&tracked, Kind::Update, |recorder| recorder.note_correction(visitors.clone().into_iter().flatten(), carried));
+        note(&tracked, Kind::Update, |recorder| {
+            recorder.note_correction(visitors.clone().into_iter().flatten(), carried)
+        });
     }
     call.no_row()
 }

@@ -1,8 +1,8 @@
 //! Errors as people see them: SQLSTATE, message, DETAIL, HINT.
 
 use pgrx::PgLogLevel;
-use pgrx::pg_sys::panic::ErrorReport;
 pub use pgrx::PgSqlErrorCode as SqlState;
+use pgrx::pg_sys::panic::ErrorReport;
 use sessionize_core::Error;
 
 /// An error on its way to the client.
@@ -55,9 +55,10 @@ impl Report {
 impl From<Error> for Report {
     fn from(error: Error) -> Self {
         let state = match error {
-            Error::TimeoutOutOfRange(_) | Error::UnknownBoundary(_) | Error::UnknownZone(_) | Error::DifferentRules(..) => {
-                SqlState::ERRCODE_INVALID_PARAMETER_VALUE
-            }
+            Error::TimeoutOutOfRange(_)
+            | Error::UnknownBoundary(_)
+            | Error::UnknownZone(_)
+            | Error::DifferentRules(..) => SqlState::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::ForeignVersion(_) | Error::CorruptBytes(_) => SqlState::ERRCODE_INVALID_BINARY_REPRESENTATION,
             Error::InvalidText(_) => SqlState::ERRCODE_INVALID_TEXT_REPRESENTATION,
         };

@@ -35,7 +35,8 @@ impl AsOwner {
     fn owner(relation: pg_sys::Oid) -> pg_sys::Oid {
         // SAFETY: a catalog look-up; the tuple is released before anything else happens.
         unsafe {
-            let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, pg_sys::Datum::from(relation));
+            let tuple =
+                pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, pg_sys::Datum::from(relation));
             if tuple.is_null() {
                 super::error::Report::new(
                     super::error::SqlState::ERRCODE_UNDEFINED_TABLE,

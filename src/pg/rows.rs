@@ -32,9 +32,12 @@ pub fn give_rows<const COLUMNS: usize>(call: &mut Call, rows: &[[Value; COLUMNS]
             && (*(*info).expectedDesc).natts == COLUMNS as i32
     };
     if !usable {
-        Report::new(SqlState::ERRCODE_FEATURE_NOT_SUPPORTED, "set-returning function called where rows cannot be taken")
-            .hint("Call it in FROM or in the SELECT list.")
-            .raise();
+        Report::new(
+            SqlState::ERRCODE_FEATURE_NOT_SUPPORTED,
+            "set-returning function called where rows cannot be taken",
+        )
+        .hint("Call it in FROM or in the SELECT list.")
+        .raise();
     }
     // SAFETY: the information is what it should be, see above. The row store is made in the memory of the query, where
     // the executor expects it.
@@ -59,7 +62,8 @@ unsafe fn store_rows<const COLUMNS: usize>(
         pg_guard_ffi_boundary(|| {
             let caller_memory = pg_sys::CurrentMemoryContext;
             pg_sys::CurrentMemoryContext = (*(*info).econtext).ecxt_per_query_memory;
-            let random_access = (*info).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32 != 0;
+            let random_access =
+                (*info).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32 != 0;
             let store = raw::tuplestore_begin_heap(random_access, false, pg_sys::work_mem);
             pg_sys::CurrentMemoryContext = caller_memory;
             let mut intervals = [pg_sys::Interval::default(); COLUMNS];
@@ -87,10 +91,14 @@ unsafe fn store_rows<const COLUMNS: usize>(
 
 /// PostgreSQL's functions without the guard that pgrx puts around each of them.
 mod raw {
-    use pgrx::pg_sys::{Datum, Tuplestorestate, TupleDesc};
+    use pgrx::pg_sys::{Datum, TupleDesc, Tuplestorestate};
 
     unsafe extern "C-unwind" {
-        pub fn tuplestore_begin_heap(random_access: bool, across_transactions: bool, kilobytes: i32) -> *mut Tuplestorestate;
+        pub fn tuplestore_begin_heap(
+            random_access: bool,
+            across_transactions: bool,
+            kilobytes: i32,
+        ) -> *mut Tuplestorestate;
         pub fn tuplestore_putvalues(store: *mut Tuplestorestate, row: TupleDesc, values: *mut Datum, nulls: *mut bool);
     }
 }

@@ -71,12 +71,18 @@ impl VisitorIndex {
     /// Shows a visitor's sessions one by one until `each` says that it has seen enough.
     pub fn walk(&self, app: i32, visitor: &str, direction: Direction, mut each: impl FnMut(Glimpse) -> bool) {
         let (strategy, function, bound, scan_direction) = match direction {
-            Direction::BackFrom(at) => {
-                (pg_sys::BTLessEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_LE, at, pg_sys::ScanDirection::BackwardScanDirection)
-            }
-            Direction::After(at) => {
-                (pg_sys::BTGreaterStrategyNumber, pg_sys::F_TIMESTAMPTZ_GT, at, pg_sys::ScanDirection::ForwardScanDirection)
-            }
+            Direction::BackFrom(at) => (
+                pg_sys::BTLessEqualStrategyNumber,
+                pg_sys::F_TIMESTAMPTZ_LE,
+                at,
+                pg_sys::ScanDirection::BackwardScanDirection,
+            ),
+            Direction::After(at) => (
+                pg_sys::BTGreaterStrategyNumber,
+                pg_sys::F_TIMESTAMPTZ_GT,
+                at,
+                pg_sys::ScanDirection::ForwardScanDirection,
+            ),
         };
         let equal = pg_sys::BTEqualStrategyNumber;
         // SAFETY: the keys fit the columns of the index; the slot fits the table; the scan ends before anything is closed.
@@ -188,7 +194,12 @@ const FIXED_TYPES: [pg_sys::Oid; 12] = [
 
 /// Changes the fixed columns of one session, if it takes the change: `change` sees the row as it is at that moment, and
 /// whether it was cancelled. Waits for others who change the row and looks again.
-pub fn grow(table: pg_sys::Oid, primary_key: pg_sys::Oid, id: i64, change: impl Fn(&FixedColumns, bool) -> Option<FixedColumns>) -> Grown {
+pub fn grow(
+    table: pg_sys::Oid,
+    primary_key: pg_sys::Oid,
+    id: i64,
+    change: impl Fn(&FixedColumns, bool) -> Option<FixedColumns>,
+) -> Grown {
     // SAFETY: the relations are closed again; after an error PostgreSQL releases them with the transaction. Tuples are
     // copied before they are written, and pages are only touched by PostgreSQL's own functions.
     unsafe {
@@ -197,7 +208,8 @@ pub fn grow(table: pg_sys::Oid, primary_key: pg_sys::Oid, id: i64, change: impl 
         let slot = pg_sys::table_slot_create(relation, std::ptr::null_mut());
         let mut outcome = None;
         while outcome.is_none() {
-            outcome = if fetch(relation, index, slot, id) { try_change(relation, slot, &change) } else { Some(Grown::No) };
+            outcome =
+                if fetch(relation, index, slot, id) { try_change(relation, slot, &change) } else { Some(Grown::No) };
         }
         pg_sys::ExecDropSingleTupleTableSlot(slot);
         pg_sys::index_close(index, pg_sys::NoLock as i32);
@@ -210,7 +222,12 @@ pub fn grow(table: pg_sys::Oid, primary_key: pg_sys::Oid, id: i64, change: impl 
 ///
 /// # Safety
 /// The relations must be open and the slot be one of the table.
-unsafe fn fetch(relation: pg_sys::Relation, index: pg_sys::Relation, slot: *mut pg_sys::TupleTableSlot, id: i64) -> bool {
+unsafe fn fetch(
+    relation: pg_sys::Relation,
+    index: pg_sys::Relation,
+    slot: *mut pg_sys::TupleTableSlot,
+    id: i64,
+) -> bool {
     // SAFETY: the key fits the first column of the primary key; the scan and the snapshot end here.
     unsafe {
         let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
@@ -236,7 +253,12 @@ unsafe fn fetch(relation: pg_sys::Relation, index: pg_sys::Relation, slot: *mut 
 
 /// # Safety
 /// The relations must be open and the snapshot registered.
-unsafe fn begin_scan(table: pg_sys::Relation, index: pg_sys::Relation, snapshot: pg_sys::Snapshot, keys: i32) -> pg_sys::IndexScanDesc {
+unsafe fn begin_scan(
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+    keys: i32,
+) -> pg_sys::IndexScanDesc {
     // SAFETY: the caller vouches for the arguments.
     unsafe {
         #[cfg(not(feature = "pg18"))]
@@ -278,12 +300,30 @@ unsafe fn try_change(
         let mut lock_mode = pg_sys::LockTupleMode::LockTupleNoKeyExclusive;
         let command = pg_sys::GetCurrentCommandId(true);
         #[cfg(feature = "pg15")]
-        let result =
-            pg_sys::heap_update(relation, &mut row, copy, command, std::ptr::null_mut(), true, &mut failure, &mut lock_mode);
+        let result = pg_sys::heap_update(
+            relation,
+            &mut row,
+            copy,
+            command,
+            std::ptr::null_mut(),
+            true,
+            &mut failure,
+            &mut lock_mode,
+        );
         #[cfg(not(feature = "pg15"))]
         let result = {
             let mut indexes = pg_sys::TU_UpdateIndexes::TU_None;
-            pg_sys::heap_update(relation, &mut row, copy, command, std::ptr::null_mut(), true, &mut failure, &mut lock_mode, &mut indexes)
+            pg_sys::heap_update(
+                relation,
+                &mut row,
+                copy,
+                command,
+                std::ptr::null_mut(),
+                true,
+                &mut failure,
+                &mut lock_mode,
+                &mut indexes,
+            )
         };
         let outcome = match result {
             pg_sys::TM_Result::TM_Ok => {
@@ -308,7 +348,9 @@ unsafe fn starts_with_fixed_columns(columns: pg_sys::TupleDesc) -> bool {
     let columns = unsafe { pgrx::PgTupleDesc::from_pg_unchecked(columns) };
     columns.len() > FIXED_TYPES.len()
         && FIXED_TYPES.iter().enumerate().all(|(place, expected)| {
-            columns.get(place).is_some_and(|column| column.atttypid == *expected && column.attnotnull && !column.attisdropped)
+            columns
+                .get(place)
+                .is_some_and(|column| column.atttypid == *expected && column.attnotnull && !column.attisdropped)
         })
 }
 
@@ -331,7 +373,16 @@ unsafe fn insert_into_indexes(relation: pg_sys::Relation, row: pg_sys::HeapTuple
         #[cfg(feature = "pg15")]
         pg_sys::ExecInsertIndexTuples(result, slot, state, false, false, std::ptr::null_mut(), std::ptr::null_mut());
         #[cfg(not(feature = "pg15"))]
-        pg_sys::ExecInsertIndexTuples(result, slot, state, false, false, std::ptr::null_mut(), std::ptr::null_mut(), false);
+        pg_sys::ExecInsertIndexTuples(
+            result,
+            slot,
+            state,
+            false,
+            false,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            false,
+        );
         pg_sys::ExecDropSingleTupleTableSlot(slot);
         pg_sys::ExecCloseIndices(result);
         pg_sys::FreeExecutorState(state);

@@ -21,7 +21,8 @@ impl Connection {
     /// Runs a kept plan, and gives its rows.
     pub fn run<'a>(&'a self, plan: &Plan, arguments: &[Argument]) -> Rows<'a> {
         let mut values: Vec<pg_sys::Datum> = arguments.iter().map(|argument| argument.value).collect();
-        let nulls: Vec<std::ffi::c_char> = arguments.iter().map(|argument| if argument.null { b'n' } else { b' ' } as _).collect();
+        let nulls: Vec<std::ffi::c_char> =
+            arguments.iter().map(|argument| if argument.null { b'n' } else { b' ' } as _).collect();
         assert_eq!(values.len(), plan.arguments, "a plan gets all of its arguments");
         // SAFETY: the plan was kept, and there are as many values as it has arguments. Statements read what is
         // committed when they start, so that they see what was done by whoever held the locks before.
@@ -83,7 +84,8 @@ impl Plan {
 
 fn check(code: i32) {
     if code < 0 {
-        Report::new(SqlState::ERRCODE_INTERNAL_ERROR, format!("a statement of pg_sessionize failed with code {code}")).raise();
+        Report::new(SqlState::ERRCODE_INTERNAL_ERROR, format!("a statement of pg_sessionize failed with code {code}"))
+            .raise();
     }
 }
 
@@ -106,7 +108,9 @@ impl<'a> Rows<'a> {
         let count = if table.is_null() { 0 } else { self.processed as usize };
         (0..count).map(move |index| {
             // SAFETY: the table holds that many rows until the connection ends.
-            unsafe { Row { tuple: *(*table).vals.add(index), columns: (*table).tupdesc, _life: std::marker::PhantomData } }
+            unsafe {
+                Row { tuple: *(*table).vals.add(index), columns: (*table).tupdesc, _life: std::marker::PhantomData }
+            }
         })
     }
 
@@ -249,7 +253,13 @@ fn text_datum(value: &str) -> pg_sys::Datum {
     unsafe { pg_sys::Datum::from(pg_sys::cstring_to_text_with_len(value.as_ptr().cast(), value.len() as i32)) }
 }
 
-fn array(element: pg_sys::Oid, length: i32, by_value: bool, align: u8, values: impl Iterator<Item = Option<pg_sys::Datum>>) -> Argument {
+fn array(
+    element: pg_sys::Oid,
+    length: i32,
+    by_value: bool,
+    align: u8,
+    values: impl Iterator<Item = Option<pg_sys::Datum>>,
+) -> Argument {
     let (mut datums, mut nulls): (Vec<pg_sys::Datum>, Vec<bool>) =
         values.map(|value| (value.unwrap_or(pg_sys::Datum::null()), value.is_none())).unzip();
     let mut size = [datums.len() as i32];

@@ -44,11 +44,13 @@ impl UserTable {
         let (readable, filtered) = unsafe {
             let caller = pg_sys::GetUserId();
             let verdict = pg_sys::pg_class_aclcheck(self.oid, caller, pg_sys::ACL_SELECT as pg_sys::AclMode);
-            let filtered = pg_sys::check_enable_rls(self.oid, caller, true) == pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32;
+            let filtered =
+                pg_sys::check_enable_rls(self.oid, caller, true) == pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32;
             (verdict == pg_sys::AclResult::ACLCHECK_OK, filtered)
         };
         if !readable || filtered {
-            let reason = if readable { "Row security hides some of its rows from you." } else { "You may not read it." };
+            let reason =
+                if readable { "Row security hides some of its rows from you." } else { "You may not read it." };
             Report::new(SqlState::ERRCODE_INSUFFICIENT_PRIVILEGE, format!("permission denied for table {}", self.name))
                 .detail(reason)
                 .hint("Ask the owner of the table for the right to read all of it.")

@@ -22,9 +22,12 @@ impl DeletedRows {
         unsafe {
             let fired = !trigger.is_null() && (*trigger).type_ == pg_sys::NodeTag::T_TriggerData;
             if !fired || (*trigger).tg_oldtable.is_null() {
-                Report::new(SqlState::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "function called without the rows of a DELETE")
-                    .hint("It serves as an AFTER DELETE trigger with REFERENCING OLD TABLE, FOR EACH STATEMENT.")
-                    .raise();
+                Report::new(
+                    SqlState::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                    "function called without the rows of a DELETE",
+                )
+                .hint("It serves as an AFTER DELETE trigger with REFERENCING OLD TABLE, FOR EACH STATEMENT.")
+                .raise();
             }
             DeletedRows { trigger, count: pg_sys::tuplestore_tuple_count((*trigger).tg_oldtable) }
         }

@@ -11,7 +11,11 @@ use super::call::Call;
 
 unsafe extern "C-unwind" {
     fn WinGetPartitionLocalMemory(window: *mut pg_sys::WindowObjectData, size: pg_sys::Size) -> *mut c_void;
-    fn WinGetFuncArgCurrent(window: *mut pg_sys::WindowObjectData, argument: c_int, is_null: *mut bool) -> pg_sys::Datum;
+    fn WinGetFuncArgCurrent(
+        window: *mut pg_sys::WindowObjectData,
+        argument: c_int,
+        is_null: *mut bool,
+    ) -> pg_sys::Datum;
     fn WinGetCurrentPosition(window: *mut pg_sys::WindowObjectData) -> i64;
     fn WinSetMarkPosition(window: *mut pg_sys::WindowObjectData, position: i64);
 }
@@ -31,7 +35,8 @@ pub fn next_row<'a, T: Default>(call: &mut Call<'a>) -> &'a mut T {
     const { assert!(align_of::<Kept<T>>() <= 8, "PostgreSQL aligns to 8") };
     let info = call.info();
     // SAFETY: PostgreSQL passes a node of some kind here, or null.
-    let is_window = unsafe { info.context.as_ref() }.is_some_and(|node| node.type_ == pg_sys::NodeTag::T_WindowObjectData);
+    let is_window =
+        unsafe { info.context.as_ref() }.is_some_and(|node| node.type_ == pg_sys::NodeTag::T_WindowObjectData);
     if !is_window {
         panic!("window function called outside a window");
     }

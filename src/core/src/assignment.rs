@@ -178,11 +178,13 @@ impl App {
         let takes = |event: &Event| session.takes_at(self, event.arrival) && event.facts.is_none();
         let fits = match events {
             [event] if event.effect == Effect::Passive => {
-                self.surrounds(calendar, session, event.at) && self.extends(calendar, session, &[event.at.clamp(session.first, session.last)]).is_some()
+                self.surrounds(calendar, session, event.at)
+                    && self.extends(calendar, session, &[event.at.clamp(session.first, session.last)]).is_some()
             }
             _ => {
                 let instants: Vec<Instant> = events.iter().map(|event| event.at).collect();
-                events.iter().all(|event| event.effect == Effect::Qualifies) && self.extends(calendar, session, &instants).is_some()
+                events.iter().all(|event| event.effect == Effect::Qualifies)
+                    && self.extends(calendar, session, &instants).is_some()
             }
         };
         if !fits || !events.iter().all(takes) {
@@ -192,7 +194,11 @@ impl App {
         for event in events {
             history.assign(self, calendar, event, || 0).ok()?;
         }
-        history.into_sessions().into_iter().next().filter(|grown| grown.id == session.id && grown.first == session.first)
+        history
+            .into_sessions()
+            .into_iter()
+            .next()
+            .filter(|grown| grown.id == session.id && grown.first == session.first)
     }
 
     /// Whether events that fall within a session, or follow it closely, belong to it and to no other: what the common
@@ -274,7 +280,13 @@ impl History {
     }
 
     /// Assigns an event, and gives the id of its session. `fresh` gives the id of a new one.
-    pub fn assign(&mut self, app: &App, calendar: &mut Calendar, event: &Event, fresh: impl FnOnce() -> i64) -> Result<i64, Unassigned> {
+    pub fn assign(
+        &mut self,
+        app: &App,
+        calendar: &mut Calendar,
+        event: &Event,
+        fresh: impl FnOnce() -> i64,
+    ) -> Result<i64, Unassigned> {
         let candidates = self.candidates(app, calendar, event);
         if event.effect == Effect::Passive {
             let place = *candidates.last().ok_or(Unassigned::Passive)?;
@@ -343,7 +355,9 @@ impl History {
         let began = session.first;
         session.first = session.first.min(event.at);
         match event.effect {
-            Effect::Converts if session.converted_at.is_none_or(|at| event.at < at) => session.converted_at = Some(event.at),
+            Effect::Converts if session.converted_at.is_none_or(|at| event.at < at) => {
+                session.converted_at = Some(event.at)
+            }
             Effect::Cancels if session.converted_at.is_none() => session.cancelled_at = Some(event.at),
             _ => {}
         }

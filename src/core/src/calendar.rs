@@ -66,7 +66,8 @@ impl Zone {
     /// time library take the offset of its first or last year.
     pub fn offset_at(&self, instant: Instant) -> Micros {
         let seconds = instant.div_euclid(SECOND) + EPOCH_UNIX_SECONDS;
-        let seconds = seconds.clamp(DateTime::<chrono::Utc>::MIN_UTC.timestamp(), DateTime::<chrono::Utc>::MAX_UTC.timestamp());
+        let seconds =
+            seconds.clamp(DateTime::<chrono::Utc>::MIN_UTC.timestamp(), DateTime::<chrono::Utc>::MAX_UTC.timestamp());
         let utc = DateTime::from_timestamp(seconds, 0).unwrap_or_default().naive_utc();
         Micros::from(self.zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()) * SECOND
     }
@@ -131,7 +132,12 @@ impl Calendar {
     }
 
     /// The first instant in `(before, after]` for which `holds`; it must not hold at `before`.
-    fn first_where(&mut self, mut before: Instant, mut after: Instant, mut holds: impl FnMut(&mut Self, Instant) -> bool) -> Instant {
+    fn first_where(
+        &mut self,
+        mut before: Instant,
+        mut after: Instant,
+        mut holds: impl FnMut(&mut Self, Instant) -> bool,
+    ) -> Instant {
         while after - before > 1 {
             let middle = before + (after - before) / 2;
             if holds(self, middle) { after = middle } else { before = middle }

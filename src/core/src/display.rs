@@ -22,7 +22,8 @@ pub fn country_code(text: &str) -> Option<&'static str> {
         3 => Country::from_alpha3(text).ok(),
         _ => None,
     };
-    let name: String = text.to_lowercase().chars().filter(|letter| letter.is_alphanumeric()).map(without_accent).collect();
+    let name: String =
+        text.to_lowercase().chars().filter(|letter| letter.is_alphanumeric()).map(without_accent).collect();
     found.or_else(|| country_named(&name)).map(|country| country.alpha2)
 }
 
@@ -79,7 +80,8 @@ fn rounded(value: &str, decimals: usize) -> String {
     if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
         return value.to_owned();
     }
-    let mut kept: Vec<u8> = whole.bytes().chain(fraction.bytes().chain(std::iter::repeat(b'0')).take(decimals)).collect();
+    let mut kept: Vec<u8> =
+        whole.bytes().chain(fraction.bytes().chain(std::iter::repeat(b'0')).take(decimals)).collect();
     if fraction.as_bytes().get(decimals).is_some_and(|next| *next >= b'5') {
         increment(&mut kept);
     }
@@ -147,9 +149,22 @@ mod tests {
     #[test]
     fn countries_are_found_by_code_and_by_english_name() {
         let known = [
-            ("cz", "CZ"), ("CZE", "CZ"), ("Czechia", "CZ"), ("czech republic", "CZ"), ("United States", "US"),
-            ("the united kingdom", "GB"), ("Great Britain", "GB"), ("Germany", "DE"), ("Vietnam", "VN"), ("Bahamas", "BS"),
-            ("South Korea", "KR"), ("Netherlands", "NL"), ("Cote d'Ivoire", "CI"), ("Curaçao", "CW"), ("Russia", "RU"), ("Samoa", "WS"),
+            ("cz", "CZ"),
+            ("CZE", "CZ"),
+            ("Czechia", "CZ"),
+            ("czech republic", "CZ"),
+            ("United States", "US"),
+            ("the united kingdom", "GB"),
+            ("Great Britain", "GB"),
+            ("Germany", "DE"),
+            ("Vietnam", "VN"),
+            ("Bahamas", "BS"),
+            ("South Korea", "KR"),
+            ("Netherlands", "NL"),
+            ("Cote d'Ivoire", "CI"),
+            ("Curaçao", "CW"),
+            ("Russia", "RU"),
+            ("Samoa", "WS"),
         ];
         for (text, code) in known {
             assert_eq!(country_code(text), Some(code), "{text}");
@@ -186,9 +201,19 @@ mod tests {
     fn distances_in_time_have_one_unit() {
         let now = 0;
         for (distance, text) in [
-            (0, "just now"), (MINUTE - 1, "just now"), (MINUTE, "1m ago"), (33 * MINUTE, "33m ago"), (21 * HOUR, "21h ago"),
-            (DAY - 1, "23h ago"), (3 * DAY, "3d ago"), (10 * DAY, "10d ago"), (364 * DAY, "364d ago"), (YEAR, "1y ago"),
-            (-30, "just now"), (-5 * MINUTE, "in 5m"), (-DAY, "in 1d"),
+            (0, "just now"),
+            (MINUTE - 1, "just now"),
+            (MINUTE, "1m ago"),
+            (33 * MINUTE, "33m ago"),
+            (21 * HOUR, "21h ago"),
+            (DAY - 1, "23h ago"),
+            (3 * DAY, "3d ago"),
+            (10 * DAY, "10d ago"),
+            (364 * DAY, "364d ago"),
+            (YEAR, "1y ago"),
+            (-30, "just now"),
+            (-5 * MINUTE, "in 5m"),
+            (-DAY, "in 1d"),
         ] {
             assert_eq!(time_ago(now - distance, now), text);
         }
