@@ -17,7 +17,7 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION rebuild_sessions(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION rebuild_sessions(text, text) IS
-    'works out a visitor''s sessions again from the rows of all tracked tables, after rows were corrected without the triggers. Ids and tokens stay where sessions do; sessions without any row go, cancelled ones stay';
+    'works out a visitor''s sessions again from the rows of all tracked tables, after rows were corrected without the triggers. Ids and tokens stay where sessions do, and so does what people said of them; sessions without any row go, except those that people cancelled';
 
 CREATE FUNCTION sessionize.backfill_blocks(tracking integer, leaf regclass, first_block bigint, end_block bigint, passive boolean)
     RETURNS bigint

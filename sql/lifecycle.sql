@@ -33,15 +33,26 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION sessionize.status_now(sessionize.sessions) IS 'the status of a session at this moment';
 
-CREATE FUNCTION sessionize.record_change(session sessionize.sessions, what text, old_value text, new_value text, reason text) RETURNS void
+CREATE FUNCTION sessionize.record_change(session sessionize.sessions, what text, old_value text, new_value text, reason text,
+                                         said jsonb DEFAULT NULL) RETURNS void
     LANGUAGE sql
 BEGIN ATOMIC
-    INSERT INTO sessionize.session_changes (session_id, app_id, what, old_value, new_value, reason)
-    SELECT session.session_id, session.app_id, what, old_value, new_value, reason
-     WHERE old_value IS DISTINCT FROM new_value OR what = 'status';
+    -- Who says the same again says it from now on.
+    WITH again AS (
+        UPDATE sessionize.session_changes AS change SET said = record_change.said
+         WHERE change.change_id = (SELECT max(latest.change_id) FROM sessionize.session_changes AS latest
+                                    WHERE latest.session_id = session.session_id AND latest.what = record_change.what)
+           AND record_change.what <> 'status' AND change.said - 'at' = record_change.said - 'at'
+           AND record_change.old_value IS NOT DISTINCT FROM record_change.new_value
+        RETURNING change.change_id
+    )
+    INSERT INTO sessionize.session_changes (session_id, app_id, what, old_value, new_value, reason, said)
+    SELECT session.session_id, session.app_id, what, old_value, new_value, reason, said
+     WHERE (old_value IS DISTINCT FROM new_value OR what = 'status' OR said IS NOT NULL)
+       AND NOT EXISTS (SELECT FROM again);
 END;
-COMMENT ON FUNCTION sessionize.record_change(sessionize.sessions, text, text, text, text) IS
-    'writes a row of sessionize.session_changes, if there was a change';
+COMMENT ON FUNCTION sessionize.record_change(sessionize.sessions, text, text, text, text, jsonb) IS
+    'writes a row of sessionize.session_changes, if there was a change or a person said that it stays so';
 
 CREATE FUNCTION convert_session(session_id bigint, order_ref text DEFAULT NULL, at timestamptz DEFAULT now()) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
@@ -66,7 +77,7 @@ BEGIN
     UPDATE sessionize.sessions AS target
        SET converted_at = coalesce(target.converted_at, moment), order_ref = $2
      WHERE target.session_id = session.session_id;
-    PERFORM sessionize.record_change(session, 'status', sessionize.status_now(session), 'converted', $2);
+    PERFORM sessionize.record_change(session, 'status', sessionize.status_now(session), 'converted', $2, jsonb_build_object('at', moment));
 END $$;
 COMMENT ON FUNCTION convert_session(bigint, text, timestamptz) IS
     'the visit ended in an order. A cancelled session, or one with another order: 55000; unknown: P0002';
@@ -92,25 +103,34 @@ BEGIN
     END IF;
     UPDATE sessionize.sessions AS target SET cancelled_at = now(), cancel_reason = $2
      WHERE target.session_id = session.session_id;
-    PERFORM sessionize.record_change(session, 'status', sessionize.status_now(session), 'cancelled', $2);
+    PERFORM sessionize.record_change(session, 'status', sessionize.status_now(session), 'cancelled', $2, jsonb_build_object('at', now()));
 END $$;
 COMMENT ON FUNCTION cancel_session(bigint, text) IS
     'the session takes no more events, the visitor''s next one opens a new session. A converted session: 55000; unknown: P0002';
 
-CREATE FUNCTION sessionize.decide_facts(facts_at timestamptz[], VARIADIC places integer[]) RETURNS timestamptz[]
+CREATE FUNCTION sessionize.moment_after(facts_at timestamptz[], VARIADIC places integer[]) RETURNS timestamptz
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT array_agg(CASE WHEN place = ANY (places) THEN now() ELSE facts_at[place] END ORDER BY place)
+    SELECT greatest(now(), max(facts_at[place]) + interval '1 microsecond') FROM unnest(places) AS place;
+END;
+COMMENT ON FUNCTION sessionize.moment_after(timestamptz[], integer[]) IS
+    'now, or just after the instants of some facts of a session where their events are ahead of it';
+
+CREATE FUNCTION sessionize.decide_facts(facts_at timestamptz[], moment timestamptz, VARIADIC places integer[]) RETURNS timestamptz[]
+    LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+    SELECT array_agg(CASE WHEN place = ANY (places) THEN moment ELSE facts_at[place] END ORDER BY place)
       FROM generate_series(1, 7) AS place;
 END;
-COMMENT ON FUNCTION sessionize.decide_facts(timestamptz[], integer[]) IS
-    'facts_at of a session after some of its facts were set now: only later events change them again';
+COMMENT ON FUNCTION sessionize.decide_facts(timestamptz[], timestamptz, integer[]) IS
+    'facts_at of a session after some of its facts were set at a moment: only later events change them again';
 
 CREATE FUNCTION set_cart(session_id bigint, items integer, value numeric, currency text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
 AS $$
 DECLARE
     session sessionize.sessions := sessionize.lock_session($1);
+    moment timestamptz := sessionize.moment_after(session.facts_at, 5, 6, 7);
 BEGIN
     IF items < 0 OR value < 0 OR value IN ('NaN', 'Infinity') THEN
         RAISE EXCEPTION 'cart is out of range'
@@ -118,11 +138,12 @@ BEGIN
                   HINT = 'Pass numbers from 0 on, or NULL for what is not known.';
     END IF;
     UPDATE sessionize.sessions AS target
-       SET cart_items = $2, cart_value = $3, currency = $4, facts_at = sessionize.decide_facts(target.facts_at, 5, 6, 7)
+       SET cart_items = $2, cart_value = $3, currency = $4, facts_at = sessionize.decide_facts(target.facts_at, moment, 5, 6, 7)
      WHERE target.session_id = session.session_id;
     PERFORM sessionize.record_change(session, 'cart',
         sessionize.cart_text(session.cart_items, session.cart_value::text, session.currency),
-        sessionize.cart_text($2, $3::text, $4), NULL);
+        sessionize.cart_text($2, $3::text, $4), NULL,
+        jsonb_build_object('at', moment, 'cart_items', $2, 'cart_value', $3, 'currency', $4));
 END $$;
 COMMENT ON FUNCTION set_cart(bigint, integer, numeric, text) IS
     'what the cart of the session holds now; later events can change it again. Unknown session: P0002';
@@ -132,11 +153,13 @@ CREATE FUNCTION link_customer(session_id bigint, customer text) RETURNS void
 AS $$
 DECLARE
     session sessionize.sessions := sessionize.lock_session($1);
+    moment timestamptz := sessionize.moment_after(session.facts_at, 1);
 BEGIN
     UPDATE sessionize.sessions AS target
-       SET customer = $2, facts_at = sessionize.decide_facts(target.facts_at, 1)
+       SET customer = $2, facts_at = sessionize.decide_facts(target.facts_at, moment, 1)
      WHERE target.session_id = session.session_id;
-    PERFORM sessionize.record_change(session, 'customer', session.customer, $2, NULL);
+    PERFORM sessionize.record_change(session, 'customer', session.customer, $2, NULL,
+        jsonb_build_object('at', moment, 'customer', $2));
 END $$;
 COMMENT ON FUNCTION link_customer(bigint, text) IS
     'the session belongs to a known customer; NULL: to nobody known. Unknown session: P0002';

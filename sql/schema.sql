@@ -145,11 +145,14 @@ CREATE TABLE sessionize.session_changes (
     what text NOT NULL,
     old_value text,
     new_value text,
-    reason text
+    reason text,
+    said jsonb
 );
 CREATE INDEX session_changes_of_session ON sessionize.session_changes (session_id);
 COMMENT ON TABLE sessionize.session_changes IS
     'every change of status or risk (what), with who, when, from, to and why';
+COMMENT ON COLUMN sessionize.session_changes.said IS
+    'what a person said: values of sessions, and the instant ("at") from which they count. NULL for what events or rules brought about. A rebuild keeps what people said, and works out all else again';
 
 CREATE TABLE sessionize.unassigned_events (
     app_id integer NOT NULL,

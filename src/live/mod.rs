@@ -11,6 +11,7 @@ mod merge;
 mod rebuild;
 mod record;
 mod rows;
+mod said;
 mod settings;
 mod settle;
 mod statement;

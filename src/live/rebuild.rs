@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Datum, Oid};
-use sessionize_core::assignment::{Effect, History, Session};
+use sessionize_core::assignment::{Effect, Event, History, Said, Session};
 use sessionize_core::{Calendar, Instant};
 
 use super::merge::{merge, point_rows};
 use super::record::{Corrections, Recorded};
 use super::rows::{EventTable, tables};
+use super::said::{forget_events, note_rebuilt, read_said};
 use super::settings::{self, AppSettings, own_tables};
 use super::settle::remember_latest;
 use super::statement;
@@ -62,6 +63,7 @@ struct Rebuilding<'a> {
     visitor: &'a str,
     tables: &'a [EventTable],
     before: FxHashMap<i64, Session>,
+    said: FxHashMap<i64, Said>,
     rows: Vec<(usize, Recorded)>,
 }
 
@@ -69,74 +71,118 @@ impl<'a> Rebuilding<'a> {
     /// Locks and reads the visitor's sessions, then the rows: in this order none is missed that counts in a session.
     fn new(app: &'a AppSettings, visitor: &'a str, tables: &'a [EventTable]) -> Self {
         let mut before = FxHashMap::default();
-        {
+        let said = {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
-            load_sessions(&Connection::open(), app.id, &[(visitor, Instant::MIN, Instant::MAX)], |_, session| {
+            let connection = Connection::open();
+            load_sessions(&connection, app.id, &[(visitor, Instant::MIN, Instant::MAX)], |_, session| {
                 before.insert(session.id, session);
             });
-        }
+            read_said(&connection, before.keys().copied())
+        };
         let mut rows = Vec::new();
         for (table, events) in tables.iter().enumerate() {
             events.rows_of(app, visitor, |row| rows.push((table, row)));
         }
-        // A cancelled session takes nothing and gives nothing away.
-        let fixed = |row: &Recorded| {
-            row.guess.is_some_and(|id| before.get(&id).is_some_and(|session| session.cancelled_at.is_some()))
-        };
-        rows.retain(|(_, row)| !fixed(row));
-        // Passive events look for the sessions that all others make.
-        rows.sort_by_key(|(_, row)| (row.event.effect == Effect::Passive, row.event.at));
-        Rebuilding { app, visitor, tables, before, rows }
+        // Passive events look for the sessions that all others make; what cancels a session comes after what it takes.
+        rows.sort_by_key(|(_, row): &(usize, Recorded)| {
+            let Event { at, effect, .. } = row.event;
+            (effect == Effect::Passive, at, effect == Effect::Cancels)
+        });
+        Rebuilding { app, visitor, tables, before, said, rows }
+    }
+
+    /// Whether people cancelled a session: then it takes nothing, and keeps its rows as far as they are near.
+    fn is_shut(&self, session: i64) -> bool {
+        self.said.get(&session).is_some_and(|said| said.cancelled_at.is_some())
     }
 
     fn run(&self, calendar: &mut Calendar, may_go: &impl Fn(i64) -> bool) {
+        let app = &self.app.app;
+        let mut shut: FxHashMap<i64, History> = FxHashMap::default();
         let mut history = History::default();
-        let mut unclaimed: FxHashSet<i64> =
-            self.before.values().filter(|session| session.cancelled_at.is_none()).map(|session| session.id).collect();
+        let mut names = Names::new(self.before.keys().copied().filter(|id| !self.is_shut(*id)).collect());
         let mut assigned: Vec<Option<i64>> = Vec::with_capacity(self.rows.len());
         for (_, row) in &self.rows {
-            let id = || match row.guess {
-                Some(guess) if unclaimed.remove(&guess) => guess,
-                _ => transaction::next_number(own_tables().session_ids),
-            };
-            assigned.push(history.assign(&self.app.app, calendar, &row.event, id).ok());
-        }
-        for session in history.sessions_mut() {
-            if let Some(before) = self.before.get(&session.id) {
-                session.carry_over(&self.app.app, calendar, before);
+            if let Some(id) = row.guess.filter(|id| self.is_shut(*id)) {
+                let own = shut.entry(id).or_default();
+                let other = if own.sessions().is_empty() { id } else { Names::NONE };
+                if own.assign(app, calendar, &row.event, || other) == Ok(id) {
+                    assigned.push(Some(id));
+                    continue;
+                }
+            }
+            let session = history.assign(app, calendar, &row.event, || names.provisional()).ok();
+            assigned.push(session);
+            if let (Some(session), Some(guess)) = (session, row.guess)
+                && self.before.get(&guess).is_some_and(|before| (before.first..=before.last).contains(&row.event.at))
+                && names.claim(session, guess)
+                && let Some(said) = self.said.get(&guess)
+                && let Some(named) = history.sessions_mut().iter_mut().rev().find(|named| named.id == session)
+            {
+                named.hear(said);
             }
         }
-
+        let guessed =
+            || self.rows.iter().zip(&assigned).filter_map(|((_, row), session)| Some(((*session)?, row.guess?)));
+        for (session, guess) in guessed() {
+            names.claim(session, guess);
+        }
         let mut heirs: FxHashMap<i64, i64> = FxHashMap::default();
-        for ((_, row), session) in self.rows.iter().zip(&assigned) {
-            if let (Some(guess), Some(session)) = (row.guess.filter(|guess| unclaimed.contains(guess)), session) {
-                heirs.entry(guess).or_insert(*session);
+        for (session, guess) in guessed() {
+            if names.unclaimed.contains(&guess) {
+                heirs.entry(guess).or_insert(names.of(session));
             }
         }
+        assigned.iter_mut().flatten().for_each(|session| *session = names.of(*session));
         let (gone, kept): (Vec<i64>, Vec<i64>) =
-            unclaimed.iter().copied().filter(|id| !heirs.contains_key(id)).partition(|id| may_go(*id));
+            names.unclaimed.iter().copied().filter(|id| !heirs.contains_key(id)).partition(|id| may_go(*id));
 
-        let stay = |session: &&Session| session.cancelled_at.is_some() || kept.contains(&session.id);
         let mut sessions = history.into_sessions();
-        sessions.extend(self.before.values().filter(stay).cloned());
+        sessions.iter_mut().for_each(|session| session.id = names.of(session.id));
+        sessions.extend(
+            shut.iter().filter_map(|(id, own)| own.sessions().iter().find(|session| session.id == *id).cloned()),
+        );
+        for session in &mut sessions {
+            if let Some(before) = self.before.get(&session.id) {
+                session.carry_over(app, calendar, before, self.said.get(&session.id));
+            }
+            for (absorbed, survivor) in &heirs {
+                if let Some(said) = self.said.get(absorbed).filter(|_| *survivor == session.id) {
+                    session.hear(said);
+                }
+            }
+        }
+        let stays = |id: &i64| kept.contains(id) || self.is_shut(*id) && !shut.contains_key(id);
+        sessions.extend(self.before.values().filter(|session| stays(&session.id)).cloned());
         let mut history = History::new(sessions);
-        history.finish(&self.app.app, calendar, |_| false);
+        history.finish(app, calendar, |_| false);
         self.write(&history, &assigned, &gone, heirs.into_iter().collect());
         remember_latest(self.app, self.visitor, &history);
     }
 
     fn write(&self, history: &History, assigned: &[Option<i64>], gone: &[i64], merged: Vec<(i64, i64)>) {
         let written = |session| Written { visitor: self.visitor, session };
+        let before = |session: &Session| self.before.get(&session.id);
+        let changed: Vec<&Session> =
+            history.sessions().iter().filter(|session| before(session) != Some(*session)).collect();
         let (known, new): (Vec<&Session>, Vec<&Session>) =
-            history.sessions().iter().partition(|session| self.before.contains_key(&session.id));
-        let changed = known.into_iter().filter(|session| self.before.get(&session.id) != Some(*session));
+            changed.iter().partition(|session| before(session).is_some());
+        let says = |session: &Session| (session.converted_at, session.cancelled_at, session.facts.clone());
+        let corrected: Vec<&Session> = known
+            .iter()
+            .copied()
+            .filter(|session| before(session).is_some_and(|before| says(before) != says(session)))
+            .collect();
         let days =
             self.before.values().chain(history.sessions()).filter_map(|session| settled_day(session.last)).collect();
         {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
             let connection = Connection::open();
             insert_sessions(&connection, self.app.id, new.into_iter().map(written).collect());
-            update_sessions(&connection, changed.map(written).collect());
+            forget_events(&connection, &corrected);
+            update_sessions(&connection, known.into_iter().map(written).collect());
+            let changed: Vec<_> = changed.into_iter().map(|session| (before(session), session)).collect();
+            note_rebuilt(&connection, self.app, &changed);
             note_days(&connection, self.app.id, &days);
         }
         let mut misplaced: FxHashMap<(usize, Oid), Vec<(Place, Option<i64>)>> = FxHashMap::default();
@@ -157,15 +203,14 @@ impl<'a> Rebuilding<'a> {
     /// Takes sessions from rows that still carry them and are not the visitor's: those that go from all, for they belong
     /// to other visitors by now, and the others from rows that were left without visitor or instant.
     fn release(&self, gone: &[i64]) {
-        let open =
-            || self.before.values().filter(|session| session.cancelled_at.is_none()).map(|session| Some(session.id));
-        if open().next().is_none() {
+        if self.before.is_empty() {
             return;
         }
         for table in self.tables {
             let EventTable { relation, name, session_id, .. } = table;
             let _owner = AsOwner::for_look_ups(*relation);
-            let arguments = [open().collect::<Vec<_>>(), gone.iter().map(|session| Some(*session)).collect()];
+            let arguments =
+                [self.before.keys().copied().map(Some).collect::<Vec<_>>(), gone.iter().copied().map(Some).collect()];
             let arguments = arguments.map(|ids| Argument::wide_array(pg_sys::INT8OID, ids.into_iter()));
             let sql = format!(
                 "UPDATE {name} SET {session_id} = NULL
@@ -174,6 +219,45 @@ impl<'a> Rebuilding<'a> {
             );
             Connection::open().run_once(&sql, &arguments, &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID]);
         }
+    }
+}
+
+/// How sessions that are worked out again come to their ids: each takes that of the earliest of its rows that lay in a
+/// session before, if no other has taken it yet, and a new one where there is none.
+struct Names {
+    unclaimed: FxHashSet<i64>,
+    claimed: FxHashMap<i64, i64>,
+    last: i64,
+}
+
+impl Names {
+    /// The id of no session.
+    const NONE: i64 = 0;
+
+    fn new(unclaimed: FxHashSet<i64>) -> Self {
+        Names { unclaimed, claimed: FxHashMap::default(), last: Self::NONE }
+    }
+
+    /// What a session is called until it has an id.
+    fn provisional(&mut self) -> i64 {
+        self.last -= 1;
+        self.last
+    }
+
+    /// Lets a session have an id that no other has; says whether it took it.
+    fn claim(&mut self, session: i64, id: i64) -> bool {
+        !self.claimed.contains_key(&session) && self.unclaimed.remove(&id) && {
+            self.claimed.insert(session, id);
+            true
+        }
+    }
+
+    /// The id of a session, a new one at last.
+    fn of(&mut self, session: i64) -> i64 {
+        if session > Self::NONE {
+            return session;
+        }
+        *self.claimed.entry(session).or_insert_with(|| transaction::next_number(own_tables().session_ids))
     }
 }
 

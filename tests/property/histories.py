@@ -62,16 +62,13 @@ class Table:
         self.mapped = start is not None
         first = int(datetime.fromisoformat(start + "+00:00").timestamp()) if start else base - WINDOW // SECOND
         self.start = first * SECOND
-        # A corrected event leaves behind what it said about its session, so only events that say nothing are corrected.
-        self.corrected = not self.mapped and dice.random() < 0.4
-        kinds = [kind for kind in KINDS if kind != "order"] if self.corrected else KINDS
-        facts = [None] if self.corrected else None
+        self.corrected = dice.random() < 0.4
         self.rows = []
         for visitor in dice.sample(VISITORS, dice.randint(1, 4)):
             for at in self.instants(dice.randint(1, 12)):
                 arrived = at + dice.choice([0, 0, MINUTE, dice.randrange(HOUR)])
-                self.rows.append((number * 1000 + len(self.rows), f"{number} {visitor}", instant(at), dice.choice(kinds), instant(arrived),
-                                  dice.choice(facts or [None, "CZ", "BR"]), dice.choice(facts or [None, None, "k1", "k2"])))
+                self.rows.append((number * 1000 + len(self.rows), f"{number} {visitor}", instant(at), dice.choice(KINDS), instant(arrived),
+                                  dice.choice([None, "CZ", "BR"]), dice.choice([None, None, "k1", "k2"])))
         if dice.random() < 0.2:
             self.rows.append((number * 1000 + 998, None, instant(self.start), "view", instant(self.start), None, None))
             self.rows.append((number * 1000 + 999, f"{number} bob", dice.choice([None, "infinity", "-infinity"]), "view",
@@ -124,7 +121,7 @@ class Table:
 
 
     def correct(self, sent):
-        """Corrects a row. Events then count as arrived on time, which all are where arrivals are not mapped."""
+        """Corrects the visitor or the instant of a row."""
         if not self.corrected:
             return
         place = dice.randrange(len(sent))

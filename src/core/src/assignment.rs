@@ -103,6 +103,17 @@ pub struct Session {
     pub facts: Option<Box<Facts>>,
 }
 
+/// What people said of a session, besides what its events say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// When they converted it.
+    pub converted_at: Option<Instant>,
+    /// When they cancelled it.
+    pub cancelled_at: Option<Instant>,
+    /// Its customer and its cart; an empty value says that there is none.
+    pub facts: Option<Box<Facts>>,
+}
+
 impl Session {
     fn span(&self) -> Span {
         Span { first: self.first, last: self.last, count: 1 }
@@ -114,13 +125,28 @@ impl Session {
         self.cancelled_at.is_none() && state != State::Expired
     }
 
-    /// Takes over what a session was before its events were read again: when it was opened, and what people did to it.
-    pub fn carry_over(&mut self, app: &App, calendar: &mut Calendar, before: &Session) {
+    /// Takes over what a session was before its events were read again, besides what these say.
+    pub fn carry_over(&mut self, app: &App, calendar: &mut Calendar, before: &Session, said: Option<&Said>) {
         self.opened_at = before.opened_at;
         self.late = before.late;
-        self.converted_at = self.converted_at.or(before.converted_at);
-        absorb(&mut self.facts, &before.facts);
+        self.next_first = before.next_first;
+        if let Some(said) = said {
+            self.hear(said);
+        }
         self.reschedule(app, calendar);
+    }
+
+    /// Takes in what people said of the session, or of one that became part of it. What they cancelled or converted is
+    /// so whatever events say; a converted session cannot be cancelled.
+    pub fn hear(&mut self, said: &Said) {
+        self.converted_at = self.converted_at.into_iter().chain(said.converted_at).min();
+        self.cancelled_at = said.cancelled_at.or(self.cancelled_at).filter(|_| said.converted_at.is_none());
+        absorb(&mut self.facts, &said.facts);
+        if let Some(facts) = &mut self.facts {
+            // Nothing is what a person says, too: for example, that there is no customer.
+            facts.iter_mut().for_each(|fact| *fact = fact.take().filter(|fact| !fact.value.is_empty()));
+        }
+        self.facts = self.facts.take().filter(|facts| facts.iter().any(Option::is_some));
     }
 
     /// Moves closing and expiry to where the latest event and the opening put them; never backwards.

@@ -3,7 +3,10 @@
 mod support;
 
 use proptest::prelude::*;
-use sessionize_core::assignment::{App, Effect, Event, History, REOPENABLE, Session, State, Unassigned, state_at};
+use sessionize_core::assignment::{
+    App, Effect, Event, History, REOPENABLE, Said, Session, State, Unassigned, state_at,
+};
+use sessionize_core::facts::{Fact, Facts};
 use sessionize_core::instant::{DAY, HOUR, MINUTE};
 use sessionize_core::{Boundary, Calendar, Instant, Micros, Rule, Span, Zone};
 use support::*;
@@ -378,4 +381,45 @@ fn what_was_read_as_a_neighbour_keeps_what_it_knew() {
     assert_eq!(history.sessions()[0].next_first, 5 * HOUR);
     history.finish(&app, &mut desk.calendar, |_| false);
     assert_eq!(history.sessions()[0].next_first, Instant::MAX);
+}
+
+fn fact(place: usize, at: Instant, value: &str) -> Option<Box<Facts>> {
+    let mut facts = Facts::default();
+    facts[place] = Some(Fact { at, value: value.into() });
+    Some(Box::new(facts))
+}
+
+fn value(session: &Session, place: usize) -> Option<&str> {
+    session.facts.as_ref()?[place].as_ref().map(|fact| &*fact.value)
+}
+
+#[test]
+fn what_people_said_stands_beside_what_events_say() {
+    const CUSTOMER: usize = 0;
+    let mut desk = Desk::new(usual());
+    desk.take(&Event { facts: fact(CUSTOMER, 0, "event"), ..event(0) }).unwrap();
+    let read_again = desk.sessions()[0].clone();
+    let hears = |said: Said| {
+        let mut session = read_again.clone();
+        session.hear(&said);
+        session
+    };
+    assert_eq!(hears(Said::default()), read_again);
+    assert_eq!(hears(Said { converted_at: Some(MINUTE), ..Said::default() }).converted_at, Some(MINUTE));
+    assert_eq!(hears(Said { cancelled_at: Some(MINUTE), ..Said::default() }).cancelled_at, Some(MINUTE));
+    let says = |at, word| Said { facts: fact(CUSTOMER, at, word), ..Said::default() };
+    assert_eq!(value(&hears(says(1, "person")), CUSTOMER), Some("person"));
+    assert_eq!(value(&hears(says(-1, "person")), CUSTOMER), Some("event"), "a later event says more");
+    assert_eq!(hears(says(1, "")).facts, None, "nobody is a word, too");
+
+    let by_event = Session { converted_at: Some(2), cancelled_at: Some(3), ..read_again.clone() };
+    let mut session = by_event.clone();
+    session.hear(&Said { converted_at: Some(1), ..Said::default() });
+    assert_eq!((session.converted_at, session.cancelled_at), (Some(1), None), "what people converted no event cancels");
+    let app = usual();
+    let before = Session { opened_at: DAY, late: 7, events: 9, ..by_event };
+    let mut session = read_again.clone();
+    session.carry_over(&app, &mut desk.calendar, &before, None);
+    assert_eq!((session.opened_at, session.late, session.closes_at), (DAY, 7, DAY), "when it was opened stays");
+    assert_eq!((session.converted_at, session.cancelled_at, session.events), (None, None, 1), "what events said goes");
 }
