@@ -37,15 +37,30 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sessionize.require_owner(regclass) IS 'refuses (42501) unless the caller owns the table or is a member of its owner';
 
+CREATE FUNCTION sessionize.require_utf8() RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF getdatabaseencoding() <> 'UTF8' THEN
+        RAISE EXCEPTION 'live tracking does not work in a database with encoding %', getdatabaseencoding()
+            USING ERRCODE = '0A000',
+                  DETAIL = 'Visitors are kept as text in UTF8.',
+                  HINT = 'Create a database with ENCODING ''UTF8'' and load a dump of this one into it. The aggregates work in any encoding.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.require_utf8() IS 'refuses (0A000) where the database has another encoding than UTF8';
+
 -- What is written on the events of a table happens under its owner's rights, so only its owner may say what is.
 CREATE FUNCTION sessionize.check_owner() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM sessionize.require_utf8();
     PERFORM sessionize.require_owner(NEW.events);
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION sessionize.check_owner() IS 'trigger of sessionize.tracked_tables: only the owner of a table may have it tracked (42501)';
+COMMENT ON FUNCTION sessionize.check_owner() IS
+    'trigger of sessionize.tracked_tables: only the owner of a table may have it tracked (42501), and only where text is UTF8 (0A000)';
 CREATE TRIGGER check_owner BEFORE INSERT OR UPDATE ON sessionize.tracked_tables
     FOR EACH ROW EXECUTE FUNCTION sessionize.check_owner();
 
@@ -108,6 +123,7 @@ DECLARE
     class pg_class;
     above regclass;
 BEGIN
+    PERFORM sessionize.require_utf8();
     IF events IS NULL THEN
         RAISE EXCEPTION 'table of events must not be null' USING ERRCODE = '22004', HINT = 'Name the table, such as ''events''.';
     END IF;

@@ -116,3 +116,30 @@ DROP SCHEMA bad CASCADE;
 SELECT count(drop_session_app(name)) FROM sessionize.apps WHERE name IN ('limits', repeat('x', 200));
 DROP FOREIGN DATA WRAPPER nowhere CASCADE;
 SELECT count(*) FROM sessionize.apps;
+
+-- A database in another encoding than UTF8: no table can be tracked, not by a restored dump either
+SELECT current_database() AS here \gset
+CREATE DATABASE sessionize_live_latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;
+CREATE DATABASE sessionize_live_ascii ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;
+\c sessionize_live_latin
+\i :helper
+CREATE EXTENSION pg_sessionize;
+CREATE TABLE events (visitor text, at timestamptz);
+SELECT suite.complaint($$SELECT track_sessions('events', 'visitor', 'at')$$);
+SELECT create_session_app('events');
+SELECT suite.complaint($$INSERT INTO sessionize.tracked_tables (app_id, events, visitor, occurred_at, session_id, on_purge, mapped_columns, mapped_relation)
+                         VALUES (1, 'events', 'visitor', 'at', 'session_id', 'keep', '{1,2,3}', 'events'::regclass)$$);
+SELECT attname FROM pg_attribute WHERE attrelid = 'events'::regclass AND attnum > 0;
+INSERT INTO events VALUES ('ann', '2026-01-01 10:00+00'), ('ann', '2026-01-01 10:29+00'), ('ann', '2026-01-01 11:00+00');
+SELECT session_count(sessionize(at)), session_count(sessionize_daily(at, 'Europe/Prague')) AS days FROM events;
+SELECT at = '2026-01-01 11:00+00' AS last, session_number(at) OVER (ORDER BY at) FROM events ORDER BY at;
+SELECT drop_session_app('events');
+DROP EXTENSION pg_sessionize;
+\c sessionize_live_ascii
+\i :helper
+CREATE EXTENSION pg_sessionize;
+CREATE TABLE events (visitor text, at timestamptz);
+SELECT suite.complaint($$SELECT track_sessions('events', 'visitor', 'at')$$);
+\c :here
+DROP DATABASE sessionize_live_latin;
+DROP DATABASE sessionize_live_ascii;
