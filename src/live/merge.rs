@@ -73,12 +73,12 @@ pub fn merge(app: i32, merged: &[(i64, i64)]) {
         rows.iter().filter_map(|row| Some((row.oid(1)?, row.text(2)?, row.text(3)?))).collect()
     };
     for (relation, name, column) in holders {
-        let _owner = AsOwner::for_look_ups(relation);
+        let _owner = AsOwner::for_look_ups_of_user(relation);
         let connection = Connection::open();
         let sql = format!(
             "UPDATE {name} AS belonging SET {column} = merged.survivor
                FROM unnest($1, $2) AS merged (absorbed, survivor)
-              WHERE belonging.{column} = merged.absorbed"
+              WHERE belonging.{column} OPERATOR(pg_catalog.=) merged.absorbed"
         );
         connection.run_once(&sql, &[absorbed(), survivors()], &[BIGINTS, BIGINTS]);
     }
@@ -88,18 +88,22 @@ pub fn merge(app: i32, merged: &[(i64, i64)]) {
 
 /// Writes sessions into event rows of one table or partition.
 pub fn point_rows(relation: Oid, column: &str, rows: &[(Place, Option<i64>)]) {
-    let _owner = AsOwner::for_look_ups(relation);
     let connection = Connection::open();
-    let names = connection.run_once(
-        "SELECT $1::regclass::text, quote_ident($2)",
-        &[Argument::oid(relation), Argument::text(column)],
-        &[pg_sys::OIDOID, pg_sys::TEXTOID],
-    );
-    let Some((name, column)) = names.first().and_then(|row| Some((row.text(1)?, row.text(2)?))) else { return };
+    let named = {
+        let _owner = AsOwner::of_relation(relation);
+        let names = connection.run_once(
+            "SELECT $1::regclass::text, quote_ident($2)",
+            &[Argument::oid(relation), Argument::text(column)],
+            &[pg_sys::OIDOID, pg_sys::TEXTOID],
+        );
+        names.first().and_then(|row| Some((row.text(1)?, row.text(2)?)))
+    };
+    let Some((name, column)) = named else { return };
+    let _owner = AsOwner::for_look_ups_of_user(relation);
     let sql = format!(
         "UPDATE ONLY {name} AS event SET {column} = assigned.session_id
            FROM unnest($1, $2) AS assigned (place, session_id)
-          WHERE event.ctid = assigned.place"
+          WHERE event.ctid OPERATOR(pg_catalog.=) assigned.place"
     );
     let places = Argument::row_array(rows.iter().map(|(place, _)| place.pointer()));
     let sessions = Argument::wide_array(BIGINT, rows.iter().map(|(_, session)| *session));

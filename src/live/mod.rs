@@ -8,6 +8,7 @@ mod backfill;
 mod grow;
 mod guess;
 mod merge;
+mod names;
 mod rebuild;
 mod record;
 mod rows;

@@ -1,6 +1,6 @@
 //! Visitors whose events were corrected: their sessions are worked out again from the rows that are there.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -9,6 +9,7 @@ use sessionize_core::assignment::{Effect, Event, History, Said, Session};
 use sessionize_core::{Calendar, Instant};
 
 use super::merge::{merge, point_rows};
+use super::names::Names;
 use super::record::{Corrections, Recorded};
 use super::rows::{EventTable, tables};
 use super::said::{forget_events, note_rebuilt, read_said};
@@ -23,7 +24,6 @@ use crate::pg::call::Call;
 use crate::pg::error::Report;
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::{Argument, Connection};
-use crate::pg::transaction;
 use crate::pg::trigger::Place;
 use crate::pg_function;
 
@@ -208,56 +208,17 @@ impl<'a> Rebuilding<'a> {
         }
         for table in self.tables {
             let EventTable { relation, name, session_id, .. } = table;
-            let _owner = AsOwner::for_look_ups(*relation);
+            let _owner = AsOwner::for_look_ups_of_user(*relation);
             let arguments =
                 [self.before.keys().copied().map(Some).collect::<Vec<_>>(), gone.iter().copied().map(Some).collect()];
             let arguments = arguments.map(|ids| Argument::wide_array(pg_sys::INT8OID, ids.into_iter()));
             let sql = format!(
                 "UPDATE {name} SET {session_id} = NULL
-                  WHERE {session_id} = ANY ($1) AND ({session_id} = ANY ($2) OR {})",
+                  WHERE {session_id} OPERATOR(pg_catalog.=) ANY ($1) AND ({session_id} OPERATOR(pg_catalog.=) ANY ($2) OR {})",
                 table.has_none()
             );
             Connection::open().run_once(&sql, &arguments, &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID]);
         }
-    }
-}
-
-/// How sessions that are worked out again come to their ids: each takes that of the earliest of its rows that lay in a
-/// session before, if no other has taken it yet, and a new one where there is none.
-struct Names {
-    unclaimed: FxHashSet<i64>,
-    claimed: FxHashMap<i64, i64>,
-    last: i64,
-}
-
-impl Names {
-    /// The id of no session.
-    const NONE: i64 = 0;
-
-    fn new(unclaimed: FxHashSet<i64>) -> Self {
-        Names { unclaimed, claimed: FxHashMap::default(), last: Self::NONE }
-    }
-
-    /// What a session is called until it has an id.
-    fn provisional(&mut self) -> i64 {
-        self.last -= 1;
-        self.last
-    }
-
-    /// Lets a session have an id that no other has; says whether it took it.
-    fn claim(&mut self, session: i64, id: i64) -> bool {
-        !self.claimed.contains_key(&session) && self.unclaimed.remove(&id) && {
-            self.claimed.insert(session, id);
-            true
-        }
-    }
-
-    /// The id of a session, a new one at last.
-    fn of(&mut self, session: i64) -> i64 {
-        if session > Self::NONE {
-            return session;
-        }
-        *self.claimed.entry(session).or_insert_with(|| transaction::next_number(own_tables().session_ids))
     }
 }
 

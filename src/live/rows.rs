@@ -111,7 +111,7 @@ impl EventTable {
     /// The condition under which a row can have no session, whatever else there is.
     pub fn has_none(&self) -> String {
         let EventTable { visitor, occurred_at, .. } = self;
-        format!("({visitor} IS NULL OR {occurred_at} IS NULL OR NOT isfinite({occurred_at}))")
+        format!("({visitor} IS NULL OR {occurred_at} IS NULL OR NOT pg_catalog.isfinite({occurred_at}))")
     }
 
     /// Locks and reads a visitor's rows.
@@ -143,12 +143,12 @@ impl EventTable {
             leaf.unassigned(self)
         );
         let connection = Connection::open();
+        let _owner = AsOwner::of_users_table(leaf.relation);
         // The owner of the table need not have any right on the schema of the function, which matters when it is looked up.
         let plan = {
-            let _owner = AsOwner::for_look_ups(own_tables().sessions);
+            let _owner = AsOwner::of_relation_here(own_tables().sessions);
             Plan::prepare(&connection, &sql, &[])
         };
-        let _owner = AsOwner::of_relation(leaf.relation);
         let written = connection.run(&plan, &[]).count();
         plan.free();
         written
@@ -182,7 +182,7 @@ impl Leaf {
         let (first, end) = self.blocks;
         let EventTable { session_id, visitor, .. } = table;
         format!(
-            "event.ctid >= '({first},0)' AND event.ctid < '({end},0)' AND event.{session_id} IS NULL AND event.{visitor} IS NOT NULL"
+            "event.ctid OPERATOR(pg_catalog.>=) '({first},0)' AND event.ctid OPERATOR(pg_catalog.<) '({end},0)' AND event.{session_id} IS NULL AND event.{visitor} IS NOT NULL"
         )
     }
 }

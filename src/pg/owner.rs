@@ -1,8 +1,10 @@
 //! Statements under the rights of another role, restricted as those of referential integrity triggers are.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 use pgrx::pg_sys;
+
+use super::spi::{Argument, Connection};
 
 /// While it lives, statements run as a role.
 pub struct AsOwner {
@@ -17,19 +19,30 @@ impl AsOwner {
         Self::of_role(Self::owner(relation))
     }
 
-    /// Runs as the owner of a user's table, with the search path that the connection began with: the owner's triggers
-    /// may rely on it. For statements that qualify every name and operator.
+    /// Runs as the owner of a user's table, with the search path that is configured for that owner here: the owner's
+    /// triggers may rely on it, and no caller can influence it. For statements that qualify every name and operator.
     pub fn of_users_table(relation: pg_sys::Oid) -> Self {
-        let mut switched = Self::switch(Self::owner(relation));
-        // SAFETY: the setting exists and gives a terminated string, copied before anything changes it; the nest level
-        // ends in drop.
+        let owner = Self::owner(relation);
+        let configured = {
+            let _safely = Self::of_role(owner);
+            first_text(CONFIGURED_PATH, &[Argument::oid(owner)], &[pg_sys::OIDOID])
+        };
+        let configured = configured.unwrap_or_else(|| DEFAULT_PATH.to_owned());
+        let mut switched = Self::switch(owner);
+        // SAFETY: the nest level is open until drop.
         switched.settings = Some(unsafe {
-            let path = CStr::from_ptr(pg_sys::GetConfigOptionResetString(c"search_path".as_ptr())).to_owned();
             let settings = pg_sys::NewGUCNestLevel();
-            set(c"search_path", &path);
+            set_path(configured);
+            // Schemas by their names lead other roles to the same ones, so plans that these made stay valid.
+            set_path(first_text(VISIBLE_SCHEMAS, &[], &[]).unwrap_or_default());
             settings
         });
         switched
+    }
+
+    /// Runs as the owner of a relation, with the settings that hold.
+    pub fn of_relation_here(relation: pg_sys::Oid) -> Self {
+        Self::switch(Self::owner(relation))
     }
 
     fn owner(relation: pg_sys::Oid) -> pg_sys::Oid {
@@ -64,14 +77,22 @@ impl AsOwner {
     /// Runs as the owner of a relation, statements that look up few rows of tables that may have grown since they were
     /// analyzed: by index, and with plans that are kept.
     pub fn for_look_ups(relation: pg_sys::Oid) -> Self {
-        let owner = Self::of_relation(relation);
-        // SAFETY: the nest level of `owner` is open.
+        Self::of_relation(relation).looking_up()
+    }
+
+    /// The same for rows of a user's table.
+    pub fn for_look_ups_of_user(relation: pg_sys::Oid) -> Self {
+        Self::of_users_table(relation).looking_up()
+    }
+
+    fn looking_up(self) -> Self {
+        // SAFETY: the nest level of `self` is open.
         unsafe {
             set(c"enable_seqscan", c"off");
             set(c"plan_cache_mode", c"force_generic_plan");
             set(c"pg_sessionize.settling", c"on");
         }
-        owner
+        self
     }
 
     /// Runs as a role, with an own search path that no caller can influence.
@@ -85,6 +106,33 @@ impl AsOwner {
         });
         switched
     }
+}
+
+/// What ALTER ROLE and ALTER DATABASE say about a role's search path in this database, what is most specific first.
+const CONFIGURED_PATH: &str = "
+    SELECT substr(setting, length('search_path=') + 1)
+      FROM pg_db_role_setting, unnest(setconfig) AS setting
+     WHERE setrole IN (0, $1) AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+       AND starts_with(setting, 'search_path=')
+     ORDER BY setrole = 0, setdatabase = 0
+     LIMIT 1";
+
+const DEFAULT_PATH: &str = "\"$user\", public";
+
+const VISIBLE_SCHEMAS: &str = "
+    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(name), ', ' ORDER BY place)
+      FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS visible (name, place)";
+
+fn first_text(sql: &str, arguments: &[Argument], types: &[pg_sys::Oid]) -> Option<String> {
+    Connection::open().run_once(sql, arguments, types).first()?.text(1)
+}
+
+/// # Safety
+/// A nest level must be open.
+unsafe fn set_path(path: String) {
+    let path = CString::new(path).unwrap_or_default();
+    // SAFETY: the caller vouches for the nest level.
+    unsafe { set(c"search_path", &path) };
 }
 
 /// Sets a setting until the nest level that is open ends.

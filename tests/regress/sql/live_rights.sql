@@ -74,6 +74,65 @@ SELECT DISTINCT who FROM shop.seen WHERE who <> session_user ORDER BY who;
 SELECT * FROM suite.wrong('shop');
 DROP TRIGGER spy ON shop.events;
 
+-- A trigger of the owner's that names its tables without their schema finds them on the search path that is configured for
+-- the owner, whoever's statement makes us change the rows, and whatever search path they came with
+CREATE TABLE shop.unqualified (what text, who name, path text);
+CREATE FUNCTION shop.note_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO unqualified VALUES (TG_OP, current_user, current_setting('search_path'));
+    RETURN coalesce(NEW, OLD);
+END $$;
+ALTER TABLE shop.unqualified OWNER TO live_owner;
+ALTER FUNCTION shop.note_change() OWNER TO live_owner;
+CREATE TRIGGER note_change BEFORE UPDATE OR DELETE ON shop.events FOR EACH ROW EXECUTE FUNCTION shop.note_change();
+CREATE SCHEMA live_trap AUTHORIZATION live_writer;
+SET ROLE live_writer;
+CREATE TABLE live_trap.unqualified (what text, who name, path text);
+CREATE FUNCTION live_trap.spring() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the trap sprang as %', current_user; END $$;
+CREATE TRIGGER spring BEFORE INSERT ON live_trap.unqualified FOR EACH ROW EXECUTE FUNCTION live_trap.spring();
+GRANT ALL ON live_trap.unqualified TO PUBLIC;
+GRANT USAGE ON SCHEMA live_trap TO PUBLIC;
+SET search_path = live_trap, public;
+INSERT INTO shop.events (visitor, at) VALUES ('fay', '2026-01-01 10:00+00'), ('fay', '2026-01-01 10:50+00');
+-- nothing is configured: it is the default, where the table is not
+RESET ROLE;
+GRANT USAGE ON SCHEMA suite TO live_writer;
+SET ROLE live_writer;
+SELECT suite.complaint($$INSERT INTO shop.events (visitor, at) VALUES ('fay', '2026-01-01 10:25+00')$$);
+RESET ROLE;
+REVOKE USAGE ON SCHEMA suite FROM live_writer;
+SELECT current_database() AS here \gset
+ALTER ROLE live_owner SET search_path = nowhere;
+ALTER ROLE live_owner IN DATABASE :"here" SET search_path = "$user", nowhere, shop;
+SET ROLE live_writer;
+INSERT INTO shop.events (visitor, at) VALUES ('fay', '2026-01-01 10:25+00');
+SHOW search_path;
+RESET ROLE;
+SET search_path = live_trap, public;
+TABLE shop.unqualified;
+-- a rebuild, a backfill and a purge do the same
+TRUNCATE shop.unqualified;
+SET session_replication_role = replica;
+UPDATE shop.events SET session_id = 1 WHERE visitor = 'fay' AND at = '2026-01-01 10:25+00';
+RESET session_replication_role;
+SELECT rebuild_sessions('shop', 'fay');
+TABLE shop.unqualified;
+TRUNCATE shop.unqualified;
+ALTER TABLE shop.events DISABLE TRIGGER USER;
+INSERT INTO shop.events (visitor, at) VALUES ('gus', '2026-01-01 10:25+00');
+ALTER TABLE shop.events ENABLE TRIGGER USER;
+CALL backfill_sessions('shop.events');
+TABLE shop.unqualified;
+TRUNCATE shop.unqualified;
+SELECT sessions, visitors, events FROM erase_visitor('shop', 'fay');
+TABLE shop.unqualified;
+RESET search_path;
+SELECT * FROM suite.wrong('shop');
+DROP TRIGGER note_change ON shop.events;
+DROP SCHEMA live_trap CASCADE;
+ALTER ROLE live_owner RESET search_path;
+ALTER ROLE live_owner IN DATABASE :"here" RESET search_path;
+
 -- A search path full of traps: functions, operators, tables and types of the attacker's under names that we use
 CREATE SCHEMA trap;
 CREATE FUNCTION trap.spring() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the trap sprang as %', current_user; END $$;
@@ -103,6 +162,10 @@ UPDATE shop.more SET visitor = 'bob' WHERE visitor OPERATOR(pg_catalog.~) 'ann';
 SELECT public.rebuild_sessions('trapped', 'bob');
 CALL public.backfill_sessions('shop.more');
 ALTER TABLE shop.more RENAME COLUMN visitor TO who;
+INSERT INTO shop.more VALUES ('cat', '2026-01-01 10:00+00'), (NULL, '2026-01-01 10:00+00');
+RESET search_path;
+SELECT * FROM suite.wrong('trapped');
+SET search_path = trap, pg_catalog, public, pg_temp;
 SELECT public.alter_session_app('trapped', timeout => '10 minutes') OPERATOR(pg_catalog.>) 0 AS altered;
 INSERT INTO shop.more VALUES ('cat', '2026-01-01 10:00+00'), (NULL, '2026-01-01 10:00+00');
 SELECT public.untrack_sessions('shop.more');
@@ -114,6 +177,7 @@ INSERT INTO shop.events (visitor, at) VALUES ('eve', '2026-01-01 10:00+00'), ('e
 INSERT INTO shop.events (visitor, at) VALUES ('eve', '2026-01-01 10:25+00');
 DROP TABLE pg_temp.sessions, pg_temp.visitors, pg_temp.pg_class;
 SELECT visitor, event_count FROM sessionize.sessions JOIN sessionize.apps USING (app_id) WHERE name = 'shop' AND visitor = 'eve';
+SELECT * FROM suite.wrong('shop');
 
 -- Somebody who puts our trigger on a table of their own cannot write sessions of others
 CREATE SCHEMA AUTHORIZATION live_stranger;
