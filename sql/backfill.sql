@@ -63,6 +63,7 @@ DECLARE
     done_before bigint := 0;
     total bigint;
     assigned bigint := 0;
+    patience CONSTANT pg_catalog.text := pg_catalog.current_setting('lock_timeout');
 BEGIN
     IF events IS NULL THEN
         RAISE EXCEPTION 'table of events must not be null' USING ERRCODE = '22004', HINT = 'Name a tracked table.';
@@ -83,8 +84,18 @@ BEGIN
     FOR step IN SELECT plan.passive, plan.leaf, plan.blocks FROM sessionize.backfill_plan(tracking) AS plan LOOP
         first_block := 0;
         WHILE first_block OPERATOR(pg_catalog.<) step.blocks LOOP
-            assigned := assigned OPERATOR(pg_catalog.+) sessionize.backfill_blocks(
-                tracking, step.leaf, first_block, first_block OPERATOR(pg_catalog.+) batch_blocks, step.passive);
+            -- Whoever corrects one of these rows may wait for a visitor that is locked here: then let go of all and try again.
+            LOOP
+                BEGIN
+                    PERFORM pg_catalog.set_config('lock_timeout', '200ms', true);
+                    assigned := assigned OPERATOR(pg_catalog.+) sessionize.backfill_blocks(
+                        tracking, step.leaf, first_block, first_block OPERATOR(pg_catalog.+) batch_blocks, step.passive);
+                    PERFORM pg_catalog.set_config('lock_timeout', patience, true);
+                    EXIT;
+                EXCEPTION WHEN lock_not_available THEN
+                    PERFORM pg_catalog.pg_sleep(0.1);
+                END;
+            END LOOP;
             first_block := first_block OPERATOR(pg_catalog.+) batch_blocks;
             UPDATE sessionize.progress AS known
                SET updated_at = pg_catalog.clock_timestamp(),

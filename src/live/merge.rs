@@ -86,8 +86,8 @@ pub fn merge(app: i32, merged: &[(i64, i64)]) {
     Connection::open().run_once(DELETE_ABSORBED, &[absorbed()], &[BIGINTS]);
 }
 
-/// Writes sessions into event rows of one table or partition.
-pub fn point_rows(relation: Oid, column: &str, rows: &[(Place, Option<i64>)]) {
+/// Writes sessions into event rows of one table or partition; says whether all rows still were in their places.
+pub fn point_rows(relation: Oid, column: &str, rows: &[(Place, Option<i64>)]) -> bool {
     let connection = Connection::open();
     let named = {
         let _owner = AsOwner::of_relation(relation);
@@ -98,7 +98,7 @@ pub fn point_rows(relation: Oid, column: &str, rows: &[(Place, Option<i64>)]) {
         );
         names.first().and_then(|row| Some((row.text(1)?, row.text(2)?)))
     };
-    let Some((name, column)) = named else { return };
+    let Some((name, column)) = named else { return true };
     let _owner = AsOwner::for_look_ups_of_user(relation);
     let sql = format!(
         "UPDATE ONLY {name} AS event SET {column} = assigned.session_id
@@ -107,5 +107,5 @@ pub fn point_rows(relation: Oid, column: &str, rows: &[(Place, Option<i64>)]) {
     );
     let places = Argument::row_array(rows.iter().map(|(place, _)| place.pointer()));
     let sessions = Argument::wide_array(BIGINT, rows.iter().map(|(_, session)| *session));
-    connection.run_once(&sql, &[places, sessions], &[pg_sys::TIDARRAYOID, BIGINTS]);
+    connection.run_once(&sql, &[places, sessions], &[pg_sys::TIDARRAYOID, BIGINTS]).count() == rows.len()
 }

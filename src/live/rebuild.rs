@@ -53,7 +53,10 @@ fn rebuild(app: &AppSettings, visitors: &[String], may_go: impl Fn(i64) -> bool)
     let tables = tables(Some(app.id), None);
     let mut calendar = app.calendar.borrow_mut();
     for visitor in visitors {
-        Rebuilding::new(app, visitor, &tables).run(&mut calendar, &may_go);
+        // Somebody may be correcting other rows of the visitor, and will then wait for the lock that we have; so rows
+        // are locked only if they change while they are looked at.
+        let _done = Rebuilding::new(app, visitor, &tables, false).run(&mut calendar, &may_go)
+            || Rebuilding::new(app, visitor, &tables, true).run(&mut calendar, &may_go);
     }
 }
 
@@ -69,7 +72,7 @@ struct Rebuilding<'a> {
 
 impl<'a> Rebuilding<'a> {
     /// Locks and reads the visitor's sessions, then the rows: in this order none is missed that counts in a session.
-    fn new(app: &'a AppSettings, visitor: &'a str, tables: &'a [EventTable]) -> Self {
+    fn new(app: &'a AppSettings, visitor: &'a str, tables: &'a [EventTable], lock: bool) -> Self {
         let mut before = FxHashMap::default();
         let said = {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
@@ -81,7 +84,7 @@ impl<'a> Rebuilding<'a> {
         };
         let mut rows = Vec::new();
         for (table, events) in tables.iter().enumerate() {
-            events.rows_of(app, visitor, |row| rows.push((table, row)));
+            events.rows_of(app, visitor, lock, |row| rows.push((table, row)));
         }
         // Passive events look for the sessions that all others make; what cancels a session comes after what it takes.
         rows.sort_by_key(|(_, row): &(usize, Recorded)| {
@@ -96,7 +99,8 @@ impl<'a> Rebuilding<'a> {
         self.said.get(&session).is_some_and(|said| said.cancelled_at.is_some())
     }
 
-    fn run(&self, calendar: &mut Calendar, may_go: &impl Fn(i64) -> bool) {
+    /// Works out and writes the visitor's sessions; says whether the rows stayed where they were meanwhile.
+    fn run(&self, calendar: &mut Calendar, may_go: &impl Fn(i64) -> bool) -> bool {
         let app = &self.app.app;
         let mut shut: FxHashMap<i64, History> = FxHashMap::default();
         let mut history = History::default();
@@ -156,11 +160,11 @@ impl<'a> Rebuilding<'a> {
         sessions.extend(self.before.values().filter(|session| stays(&session.id)).cloned());
         let mut history = History::new(sessions);
         history.finish(app, calendar, |_| false);
-        self.write(&history, &assigned, &gone, heirs.into_iter().collect());
         remember_latest(self.app, self.visitor, &history);
+        self.write(&history, &assigned, &gone, heirs.into_iter().collect())
     }
 
-    fn write(&self, history: &History, assigned: &[Option<i64>], gone: &[i64], merged: Vec<(i64, i64)>) {
+    fn write(&self, history: &History, assigned: &[Option<i64>], gone: &[i64], merged: Vec<(i64, i64)>) -> bool {
         let written = |session| Written { visitor: self.visitor, session };
         let before = |session: &Session| self.before.get(&session.id);
         let changed: Vec<&Session> =
@@ -192,12 +196,15 @@ impl<'a> Rebuilding<'a> {
             }
         }
         for ((table, relation), rows) in misplaced {
-            point_rows(relation, &self.tables[table].session_column, &rows);
+            if !point_rows(relation, &self.tables[table].session_column, &rows) {
+                return false;
+            }
         }
         self.release(gone);
         merge(self.app.id, &merged);
         let _owner = AsOwner::for_look_ups(own_tables().sessions);
         delete_sessions(&Connection::open(), gone);
+        true
     }
 
     /// Takes sessions from rows that still carry them and are not the visitor's: those that go from all, for they belong

@@ -114,10 +114,11 @@ impl EventTable {
         format!("({visitor} IS NULL OR {occurred_at} IS NULL OR NOT pg_catalog.isfinite({occurred_at}))")
     }
 
-    /// Locks and reads a visitor's rows.
-    pub fn rows_of(&self, app: &AppSettings, visitor: &str, mut each: impl FnMut(Recorded)) {
+    /// Reads a visitor's rows, and locks them if asked to.
+    pub fn rows_of(&self, app: &AppSettings, visitor: &str, lock: bool, mut each: impl FnMut(Recorded)) {
         let Some(belongs) = self.belongs(visitor) else { return };
-        let sql = format!("SELECT {} FROM {} AS event WHERE {belongs} FOR NO KEY UPDATE", self.columns, self.name);
+        let locking = if lock { " FOR NO KEY UPDATE" } else { "" };
+        let sql = format!("SELECT {} FROM {} AS event WHERE {belongs}{locking}", self.columns, self.name);
         let _owner = AsOwner::of_relation(self.relation);
         let connection = Connection::open();
         let rows = connection.run_once(&sql, &[Argument::text(visitor)], &[pg_sys::TEXTOID]);
