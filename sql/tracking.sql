@@ -355,6 +355,11 @@ CREATE FUNCTION sessionize.forget_dropped() RETURNS event_trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    DELETE FROM sessionize.progress AS known
+     USING pg_event_trigger_dropped_objects() AS dropped
+      JOIN sessionize.tracked_tables AS tracked ON tracked.events = dropped.objid
+     WHERE dropped.classid = 'pg_class'::regclass AND dropped.objsubid = 0
+       AND known.process = 'backfill' AND known.subject IN (dropped.object_identity, quote_ident(dropped.object_name));
     DELETE FROM sessionize.tracked_tables AS tracked
      USING pg_event_trigger_dropped_objects() AS dropped
      WHERE dropped.classid = 'pg_class'::regclass AND dropped.objsubid = 0 AND dropped.objid = tracked.events;
@@ -362,7 +367,7 @@ BEGIN
      USING pg_event_trigger_dropped_objects() AS dropped
      WHERE dropped.classid = 'pg_class'::regclass AND dropped.objsubid = 0 AND dropped.objid = dependent.relation;
 END $$;
-COMMENT ON FUNCTION sessionize.forget_dropped() IS 'event trigger: a dropped table is tracked no more, and depends on no session';
+COMMENT ON FUNCTION sessionize.forget_dropped() IS 'event trigger: a dropped table is tracked no more, depends on no session, and its backfill is forgotten';
 
 CREATE EVENT TRIGGER sessionize_follow_changes ON ddl_command_end WHEN TAG IN ('ALTER TABLE')
     EXECUTE FUNCTION sessionize.follow_changes();

@@ -169,6 +169,9 @@ SELECT suite.complaint($$ALTER TABLE changing DROP COLUMN who$$);
 SELECT suite.complaint($$ALTER TABLE changing DROP COLUMN happened$$);
 SELECT suite.complaint($$ALTER TABLE changing DROP COLUMN visit$$);
 INSERT INTO changing (who, happened, kind) VALUES (2, '2026-01-01 12:29+00', 'view');
+-- (the session keeps what a column said that was dropped, until it is worked out again)
+SELECT rebuild_sessions('changing', '1');
+SELECT * FROM look('changing');
 SELECT visitor, event_count FROM sessionize.sessions JOIN sessionize.apps USING (app_id) WHERE name = 'changing' ORDER BY visitor, started_at;
 
 -- A table renamed, moved to another schema, given to another name in the same place
@@ -192,9 +195,22 @@ DROP TABLE moving;
 
 -- A table that is dropped is tracked no more, whichever way it goes
 CREATE TABLE dropped (visitor text, at timestamptz);
+CREATE TABLE brought (session_id bigint);
+CREATE INDEX ON brought (session_id);
 SELECT track_sessions('dropped', 'visitor', 'at', 'moving') > 0 AS tracked;
 INSERT INTO dropped VALUES ('bob', '2026-01-01 10:00+00');
-DROP TABLE dropped;
+CALL backfill_sessions('dropped');
+SELECT add_session_dependent('brought', 'session_id');
+SELECT count(*) AS known FROM sessionize.progress WHERE process = 'backfill' AND subject ~ 'dropped';
+CREATE SCHEMA next_door;
+CREATE TABLE next_door.dropped ();
+DROP TABLE next_door.dropped;
+DROP SCHEMA next_door;
+SELECT count(*) AS still_known FROM sessionize.progress WHERE process = 'backfill' AND subject ~ 'dropped';
+DROP TABLE dropped, brought;
+SELECT count(*) AS left_behind FROM sessionize.progress WHERE process = 'backfill' AND subject ~ 'dropped';
+SELECT count(*) AS left_behind FROM sessionize.attached_tables WHERE relation::text ~ 'dropped|brought';
+SELECT count(*) AS left_behind FROM sessionize.dependents WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = relation);
 SELECT events FROM sessionize.tracked_tables JOIN sessionize.apps USING (app_id) WHERE name = 'moving';
 CREATE TABLE dropped (visitor text, at timestamptz);
 INSERT INTO dropped VALUES ('bob', '2026-01-01 10:00+00');
