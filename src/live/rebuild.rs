@@ -1,6 +1,6 @@
 //! Visitors whose events were corrected: their sessions are worked out again from the rows that are there.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -138,7 +138,7 @@ impl<'a> Rebuilding<'a> {
             }
         }
         assigned.iter_mut().flatten().for_each(|session| *session = names.of(*session));
-        let (gone, kept): (Vec<i64>, Vec<i64>) =
+        let (gone, kept): (FxHashSet<i64>, FxHashSet<i64>) =
             names.unclaimed.iter().copied().filter(|id| !heirs.contains_key(id)).partition(|id| may_go(*id));
 
         let mut sessions = history.into_sessions();
@@ -146,16 +146,17 @@ impl<'a> Rebuilding<'a> {
         sessions.extend(
             shut.iter().filter_map(|(id, own)| own.sessions().iter().find(|session| session.id == *id).cloned()),
         );
+        let mut inherited: FxHashMap<i64, Vec<&Said>> = FxHashMap::default();
+        for (absorbed, said) in &self.said {
+            heirs.get(absorbed).into_iter().for_each(|survivor| inherited.entry(*survivor).or_default().push(said));
+        }
         for session in &mut sessions {
             if let Some(before) = self.before.get(&session.id) {
                 session.carry_over(app, calendar, before, self.said.get(&session.id));
             }
-            for (absorbed, survivor) in &heirs {
-                if let Some(said) = self.said.get(absorbed).filter(|_| *survivor == session.id) {
-                    session.hear(said);
-                }
-            }
+            inherited.get(&session.id).into_iter().flatten().for_each(|said| session.hear(said));
         }
+        let gone: Vec<i64> = gone.into_iter().collect();
         let stays = |id: &i64| kept.contains(id) || self.is_shut(*id) && !shut.contains_key(id);
         sessions.extend(self.before.values().filter(|session| stays(&session.id)).cloned());
         let mut history = History::new(sessions);
@@ -165,6 +166,18 @@ impl<'a> Rebuilding<'a> {
     }
 
     fn write(&self, history: &History, assigned: &[Option<i64>], gone: &[i64], merged: Vec<(i64, i64)>) -> bool {
+        // Rows first: if some are not where they were, nothing else is written.
+        let mut misplaced: FxHashMap<(usize, Oid), Vec<(Place, Option<i64>)>> = FxHashMap::default();
+        for ((table, row), session) in self.rows.iter().zip(assigned) {
+            if row.guess != *session {
+                misplaced.entry((*table, row.place.relation)).or_default().push((row.place, *session));
+            }
+        }
+        for ((table, relation), rows) in misplaced {
+            if !point_rows(relation, &self.tables[table].session_column, &rows) {
+                return false;
+            }
+        }
         let written = |session| Written { visitor: self.visitor, session };
         let before = |session: &Session| self.before.get(&session.id);
         let changed: Vec<&Session> =
@@ -188,17 +201,6 @@ impl<'a> Rebuilding<'a> {
             let changed: Vec<_> = changed.into_iter().map(|session| (before(session), session)).collect();
             note_rebuilt(&connection, self.app, &changed);
             note_days(&connection, self.app.id, &days);
-        }
-        let mut misplaced: FxHashMap<(usize, Oid), Vec<(Place, Option<i64>)>> = FxHashMap::default();
-        for ((table, row), session) in self.rows.iter().zip(assigned) {
-            if row.guess != *session {
-                misplaced.entry((*table, row.place.relation)).or_default().push((row.place, *session));
-            }
-        }
-        for ((table, relation), rows) in misplaced {
-            if !point_rows(relation, &self.tables[table].session_column, &rows) {
-                return false;
-            }
         }
         self.release(gone);
         merge(self.app.id, &merged);
