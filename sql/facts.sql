@@ -1,7 +1,7 @@
 -- What a rule about risk can ask of a session.
 
 CREATE TABLE sessionize.cart_norms (
-    app_id integer NOT NULL REFERENCES sessionize.apps ON DELETE CASCADE,
+    app_id integer NOT NULL,
     currency text NOT NULL,
     carts bigint NOT NULL,
     median numeric NOT NULL,

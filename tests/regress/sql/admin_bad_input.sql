@@ -40,4 +40,6 @@ SELECT regexp_replace(suite.complaint('SELECT ' || call), 'Known are: .*', 'Know
   FROM unnest(ARRAY['assess_session_risk($$no such app$$)', 'assess_session_risk(since => $$-1 day$$)', 'assess_session_risk(since => NULL)',
                     'visitor_risk($$no such app$$, $$x$$)', 'set_risk_thresholds(NULL)', 'set_risk_thresholds($$bad input$$, 90, 10)',
                     'grant_session_reader($$no such role$$)', 'grant_session_admin(NULL)', 'index_session_tokens()']) WITH ORDINALITY AS list (call, place) ORDER BY place;
+\qecho 'an application that has tracked tables is not deleted, in whatever way'
+SELECT suite.complaint('DELETE FROM sessionize.apps WHERE name = $$bad input$$');
 DROP TABLE bad_events;
