@@ -45,53 +45,55 @@ END;
 COMMENT ON FUNCTION sessionize.scoring(integer) IS 'the query that applies the rules of an application to sessions, given by their ids';
 
 CREATE FUNCTION sessionize.assess(app sessionize.apps, since timestamptz) RETURNS bigint
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     touched bigint[];
+    scored_before bigint[];
+    -- of the sessions that a rule finds, or once found: only these can change
+    ids bigint[];
+    findings jsonb[];
 BEGIN
     PERFORM sessionize.learn_cart_norms(app.app_id);
-    SELECT array_agg(session.session_id) INTO touched
+    SELECT array_agg(session.session_id),
+           array_agg(session.session_id) FILTER (WHERE session.risk <> 'normal' OR session.risk_score > 0 OR session.risk_reasons ? 'rules')
+      INTO touched, scored_before
       FROM sessionize.sessions AS session
      WHERE session.app_id = app.app_id AND session.last_event_at >= since
        AND session.last_event_day >= (since AT TIME ZONE 'UTC')::date;
+    EXECUTE format('SELECT array_agg(judged.session_id), array_agg(to_jsonb(judged.found)) FROM (%s OFFSET 0) AS judged '
+                   'WHERE judged.found <> ''{}'' OR judged.session_id = ANY ($2)', sessionize.scoring(app.app_id))
+       INTO ids, findings USING touched, scored_before;
     -- Few rows change, and they are locked without waiting: nobody can be in a deadlock with this. What somebody
     -- else is changing right now is touched, and comes up again.
-    EXECUTE format($query$
-        WITH judged AS MATERIALIZED (
-            %s
-        ), scored AS MATERIALIZED (
-            SELECT judged.session_id, judged.found,
-                   least(100, (SELECT coalesce(sum((rule ->> 'weight')::integer), 0) FROM unnest(judged.found) AS rule)) AS score
-              FROM judged
-        ), changed AS MATERIALIZED (
-            SELECT scored.*, session.app_id, session.risk AS old_risk
-              FROM scored JOIN sessionize.sessions AS session USING (session_id)
-             WHERE session.risk_score <> scored.score
-                OR coalesce(session.risk_reasons -> 'rules', '[]') <> to_jsonb(scored.found)
-                OR session.risk <> sessionize.risk_level($2, scored.score::integer)
-                   AND (session.risk_reasons ? 'set_by_hand') IS NOT TRUE
-        ), free AS MATERIALIZED (
-            SELECT session.session_id FROM sessionize.sessions AS session
-             WHERE session.session_id IN (SELECT session_id FROM changed)
-             FOR NO KEY UPDATE SKIP LOCKED
-        ), written AS (
-            UPDATE sessionize.sessions AS session
-               SET risk_score = changed.score,
-                   risk = CASE WHEN session.risk_reasons ? 'set_by_hand' THEN session.risk
-                               ELSE sessionize.risk_level($2, changed.score::integer) END,
-                   risk_reasons = nullif(coalesce(session.risk_reasons, '{}') - 'rules'
-                                         || CASE WHEN changed.found = '{}' THEN '{}'
-                                                 ELSE jsonb_build_object('rules', to_jsonb(changed.found)) END, '{}')
-              FROM changed JOIN free USING (session_id)
-             WHERE session.session_id = changed.session_id
-            RETURNING session.session_id, session.app_id, changed.old_risk, session.risk AS new_risk, session.risk_reasons AS reasons
-        )
-        INSERT INTO sessionize.session_changes (session_id, app_id, what, old_value, new_value, reason)
-        SELECT written.session_id, written.app_id, 'risk', written.old_risk, written.new_risk,
-               (SELECT string_agg(rule ->> 'rule', ', ') FROM jsonb_array_elements(written.reasons -> 'rules') AS rule)
-          FROM written WHERE written.old_risk <> written.new_risk ORDER BY written.session_id
-        $query$, sessionize.scoring(app.app_id)) USING touched, app;
+    WITH changed AS MATERIALIZED (
+        SELECT session.session_id, session.app_id, session.risk AS old_risk, finding.rules, finding.score,
+               sessionize.risk_level(app, finding.score) AS level
+          FROM (SELECT found.session_id, found.rules,
+                       least(100, (SELECT coalesce(sum((rule ->> 'weight')::integer), 0) FROM jsonb_array_elements(found.rules) AS rule))::integer AS score
+                  FROM unnest(ids, findings) AS found (session_id, rules)) AS finding
+          JOIN sessionize.sessions AS session ON session.session_id = finding.session_id
+         WHERE session.risk_score <> finding.score
+            OR coalesce(session.risk_reasons -> 'rules', '[]') <> finding.rules
+            OR session.risk <> sessionize.risk_level(app, finding.score) AND (session.risk_reasons ? 'set_by_hand') IS NOT TRUE
+    ), free AS MATERIALIZED (
+        SELECT session.session_id FROM sessionize.sessions AS session
+         WHERE session.session_id = ANY (ARRAY(SELECT changed.session_id FROM changed))
+         FOR NO KEY UPDATE SKIP LOCKED
+    ), written AS (
+        UPDATE sessionize.sessions AS session
+           SET risk_score = changed.score,
+               risk = CASE WHEN session.risk_reasons ? 'set_by_hand' THEN session.risk ELSE changed.level END,
+               risk_reasons = nullif(coalesce(session.risk_reasons, '{}') - 'rules'
+                                     || CASE WHEN changed.rules = '[]' THEN '{}' ELSE jsonb_build_object('rules', changed.rules) END, '{}')
+          FROM changed
+         WHERE session.session_id = changed.session_id AND session.session_id = ANY (ARRAY(SELECT free.session_id FROM free))
+        RETURNING session.session_id, session.app_id, changed.old_risk, session.risk AS new_risk, changed.rules
+    )
+    INSERT INTO sessionize.session_changes (session_id, app_id, what, old_value, new_value, reason)
+    SELECT written.session_id, written.app_id, 'risk', written.old_risk, written.new_risk,
+           (SELECT string_agg(rule ->> 'rule', ', ') FROM jsonb_array_elements(written.rules) AS rule)
+      FROM written WHERE written.old_risk <> written.new_risk ORDER BY written.session_id;
     RETURN coalesce(cardinality(touched), 0);
 END $$;
 COMMENT ON FUNCTION sessionize.assess(sessionize.apps, timestamptz) IS

@@ -151,7 +151,7 @@ BEGIN
             'time_zone', app.time_zone, 'grace', app.grace, 'ip', session.ip, 'channel', session.channel,
             'merged_ids', ARRAY(SELECT merged.absorbed FROM sessionize.merged_sessions AS merged
                                  WHERE merged.survivor = session.session_id ORDER BY merged.absorbed)),
-        'timeline', (SELECT coalesce(jsonb_agg(to_jsonb(line)), '[]') FROM session_timeline(session.session_id) AS line));
+        'timeline', (SELECT coalesce(jsonb_agg(line), '[]') FROM session_timeline(session.session_id) AS line));
 END $$;
 COMMENT ON FUNCTION session_details(bigint) IS
     'all that is known of a session: metrics, timestamps, status and its history, security, cart, technical details, timeline. Unknown: P0002';

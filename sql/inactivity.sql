@@ -77,17 +77,10 @@ DECLARE
     wanted_app constant integer := sessionize.app_id($2);
     wanted_size constant integer := sessionize.check_page_size($5);
     query constant text := sessionize.inactive_query($1, $2, $3, $4);
-    place record;
+    place constant record := sessionize.read_place(query, $6, 'It was made up, or given by a list with other days or filters.');
     walks text;
     ids bigint[];
 BEGIN
-    SELECT known.started_at, known.session_id INTO place FROM sessionize.read_cursor(query, $6) AS known;
-    IF $6 IS NOT NULL AND place.session_id IS NULL THEN
-        RAISE EXCEPTION 'cursor "%" does not belong to this list', left($6, 100)
-            USING ERRCODE = '22023',
-                  DETAIL = 'It was made up, or given by a list with other days or filters.',
-                  HINT = 'Pass the cursor of the last row of the same list, or none for the first page.';
-    END IF;
     -- One walk down the index in order of start for each application and meaning of the search; the newest of all win.
     SELECT string_agg(format('(SELECT session.session_id, session.started_at FROM sessionize.sessions AS session '
                              'WHERE session.app_id = %s AND session.started_at <= %L AND (%s) AND %s AND %s '

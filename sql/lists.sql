@@ -19,6 +19,20 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sessionize.check_page_size(integer) IS 'a page size; 50 for NULL; out of range: 22023';
 
+CREATE FUNCTION sessionize.read_place(query text, cursor text, detail text, OUT started_at timestamptz, OUT session_id bigint)
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT known.* INTO started_at, session_id FROM sessionize.read_cursor(query, cursor) AS known;
+    IF cursor IS NOT NULL AND session_id IS NULL THEN
+        RAISE EXCEPTION 'cursor "%" does not belong to this list', left(cursor, 100)
+            USING ERRCODE = '22023', DETAIL = detail,
+                  HINT = 'Pass the cursor of the last row of the same list, or none for the first page.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.read_place(text, text, text) IS
+    'the place that a cursor stands for, NULL without one; made up or of another query: 22023';
+
 CREATE FUNCTION sessionize.read_page(
     app text, status text, risk text, search text, page_size integer, after text, at timestamptz,
     OUT session_ids bigint[], OUT query text
@@ -33,14 +47,7 @@ DECLARE
     place record;
 BEGIN
     query := sessionize.list_query(app, wanted_status, wanted_risk, btrim(search));
-    SELECT known.started_at, known.session_id INTO place FROM sessionize.read_cursor(query, after) AS known;
-    IF after IS NOT NULL AND place.session_id IS NULL THEN
-        RAISE EXCEPTION 'cursor "%" does not belong to this list', left(after, 100)
-            USING ERRCODE = '22023',
-                  DETAIL = 'It was made up, or given by a list with another application, status, risk or search.',
-                  HINT = 'Pass the cursor of the last row of the same list, or none for the first page.';
-    END IF;
-    PERFORM sessionize.hint_at_token_index(search);
+    place := sessionize.read_place(query, after, 'It was made up, or given by a list with another application, status, risk or search.');
     session_ids := sessionize.find_sessions(wanted_app, wanted_status, wanted_risk, search, size,
                                             place.started_at, place.session_id, at);
 END $$;
@@ -106,7 +113,7 @@ CREATE FUNCTION count_sessions(
     search text DEFAULT NULL,
     at timestamptz DEFAULT now()
 ) RETURNS bigint
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO'
 AS $$
 DECLARE
     wanted_app constant integer := sessionize.app_id($1);
@@ -119,7 +126,6 @@ DECLARE
     counts text;
     counted bigint;
 BEGIN
-    PERFORM sessionize.hint_at_token_index($4);
     SELECT string_agg(CASE WHEN by_totals THEN
                format('(SELECT count(*) FROM sessionize.unsettled_days AS days, LATERAL (SELECT FROM sessionize.sessions AS session '
                       'WHERE session.app_id = days.app_id AND session.last_event_day BETWEEN days.from_day AND days.to_day '

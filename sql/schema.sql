@@ -28,7 +28,7 @@ COMMENT ON TABLE sessionize.apps IS 'applications: named sets of rules; see crea
 
 CREATE TABLE sessionize.tracked_tables (
     tracking_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    app_id integer NOT NULL REFERENCES sessionize.apps,
+    app_id integer NOT NULL,
     events regclass NOT NULL UNIQUE,
     visitor name NOT NULL,
     occurred_at name NOT NULL,

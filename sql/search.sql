@@ -13,13 +13,6 @@ EXCEPTION WHEN invalid_text_representation THEN
 END $$;
 COMMENT ON FUNCTION sessionize.read_network(text) IS 'an IP address or a network in CIDR notation; NULL for other text';
 
-CREATE FUNCTION sessionize.has_token_index() RETURNS boolean
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT to_regclass('sessionize.sessions_by_part_of_token') IS NOT NULL;
-END;
-COMMENT ON FUNCTION sessionize.has_token_index() IS 'whether index_session_tokens() has been called';
-
 CREATE FUNCTION index_session_tokens() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -35,43 +28,6 @@ END $$;
 COMMENT ON FUNCTION index_session_tokens() IS
     'makes the search for a part of a token quick, at some cost for each new session; needs the extension pg_trgm';
 
-CREATE FUNCTION sessionize.is_visitor(search text) RETURNS boolean
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM sessionize.apps AS app JOIN sessionize.sessions AS session
-                       ON session.app_id = app.app_id AND session.visitor = search);
-END;
-COMMENT ON FUNCTION sessionize.is_visitor(text) IS 'whether a visitor of that name has sessions';
-
-CREATE FUNCTION sessionize.is_customer(search text) RETURNS boolean
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM sessionize.apps AS app JOIN sessionize.sessions AS session
-                       ON session.app_id = app.app_id AND session.customer = search);
-END;
-COMMENT ON FUNCTION sessionize.is_customer(text) IS 'whether a customer of that name has sessions';
-
-CREATE FUNCTION sessionize.is_part_of_token(search text) RETURNS boolean
-    LANGUAGE sql STABLE
-BEGIN ATOMIC
-    -- what names something else is not taken for a part of a token, which anything short can be by chance
-    SELECT search ~ '^[A-Za-z0-9_-]{1,15}$' AND sessionize.read_network(search) IS NULL
-           AND sessionize.country_code(search) IS NULL
-           AND NOT sessionize.is_visitor(search) AND NOT sessionize.is_customer(search);
-END;
-COMMENT ON FUNCTION sessionize.is_part_of_token(text) IS 'whether a search is for tokens that have it in them';
-
-CREATE FUNCTION sessionize.hint_at_token_index(search text) RETURNS void
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF sessionize.is_part_of_token(btrim(search)) AND NOT sessionize.has_token_index() THEN
-        RAISE NOTICE 'searching for a part of a token reads many sessions'
-            USING HINT = 'CREATE EXTENSION pg_trgm; SELECT index_session_tokens(); makes it quick.';
-    END IF;
-END $$;
-COMMENT ON FUNCTION sessionize.hint_at_token_index(text) IS 'says how a search could be quicker';
-
 CREATE FUNCTION sessionize.search_conditions(search text) RETURNS text[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -80,23 +36,31 @@ DECLARE
     network inet := sessionize.read_network(wanted);
     code text := sessionize.country_code(wanted);
     conditions text[] := '{}';
+    who text;
+    known boolean;
 BEGIN
     IF wanted IS NULL OR wanted = '' THEN
         RETURN ARRAY['true'];
     END IF;
-    IF sessionize.is_visitor(wanted) THEN
-        conditions := conditions || format('session.visitor = %L', wanted);
-    END IF;
-    IF sessionize.is_customer(wanted) THEN
-        conditions := conditions || format('session.customer = %L', wanted);
-    END IF;
+    FOREACH who IN ARRAY ARRAY['visitor', 'customer'] LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM sessionize.apps AS app JOIN sessionize.sessions AS session '
+                       'ON session.app_id = app.app_id AND session.%I = $1)', who) INTO known USING wanted;
+        IF known THEN
+            conditions := conditions || format('session.%I = %L', who, wanted);
+        END IF;
+    END LOOP;
     IF network IS NOT NULL THEN
         conditions := conditions || format(CASE WHEN wanted ~ '/' THEN 'session.ip <<= %L::inet' ELSE 'session.ip = %L::inet' END, network);
     END IF;
     IF wanted ~ '^[A-Za-z0-9_-]{16}$' THEN
         conditions := conditions || format('session.token = %L', wanted);
-    ELSIF sessionize.is_part_of_token(wanted) THEN
+    ELSIF wanted ~ '^[A-Za-z0-9_-]{1,15}$' AND code IS NULL AND conditions = '{}' THEN
+        -- what names something else is not taken for a part of a token, which anything short can be by chance
         conditions := conditions || format('session.token LIKE %L', '%' || replace(wanted, '_', '\_') || '%');
+        IF to_regclass('sessionize.sessions_by_part_of_token') IS NULL THEN
+            RAISE NOTICE 'searching for a part of a token reads many sessions'
+                USING HINT = 'CREATE EXTENSION pg_trgm; SELECT index_session_tokens(); makes it quick.';
+        END IF;
     END IF;
     -- each excludes the ones before it, so that no session is found twice
     RETURN ARRAY(SELECT concat_ws(' AND ', listed.condition,
@@ -120,7 +84,8 @@ CREATE FUNCTION sessionize.sources(
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT concat_ws(' AND ', format('session.app_id = %s', app.app_id), found.condition,
-                     'session.risk = ' || quote_literal(nullif(sources.risk, 'normal'))),
+                     'session.risk = ' || quote_literal(nullif(sources.risk, 'normal')),
+                     'session.started_at <= ' || quote_literal(sessionize.latest_start(app, sources.status, sources.at))),
            concat_ws(' AND ', 'true', 'session.risk = ' || quote_literal(sources.risk),
                      sessionize.status_condition(app, sources.status, sources.at)),
            sessionize.recent_conditions(app, sources.status, sources.at)
@@ -130,6 +95,33 @@ END;
 COMMENT ON FUNCTION sessionize.sources(integer, text, text, text, timestamptz) IS
     'where the sessions that filters ask for come from: SQL conditions on sessionize.sessions AS session. An index in order of start serves walk; filter says the rest; recent narrows down what is active or closed';
 
+CREATE FUNCTION sessionize.page_statements(
+    app_id integer, status text, risk text, search text, page_size integer,
+    after_started_at timestamptz, after_session_id bigint, at timestamptz
+) RETURNS TABLE (walk text, narrow text)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' -- instants as text that reads the same everywhere
+AS $$
+DECLARE
+    page constant text := 'SELECT session.session_id, session.started_at FROM (%s) AS session WHERE %s ' || '%s LIMIT ' || page_size;
+    after constant text := CASE WHEN after_session_id IS NULL THEN 'true' ELSE
+        format('(session.started_at, session.session_id) < (%L, %s)', after_started_at, after_session_id) END;
+    newest_first constant text := 'ORDER BY session.started_at DESC, session.session_id DESC';
+    -- The newest are active, then come the closed ones; who lasts longer is not looked for any further in this order.
+    reach constant text := CASE WHEN status IN ('active', 'closed')
+        THEN ' LIMIT ' || page_size + CASE WHEN coalesce(risk, 'normal') = 'normal' THEN 2000 ELSE 200 END ELSE '' END;
+BEGIN
+    RETURN QUERY
+        SELECT format(page, format('SELECT session.* FROM sessionize.sessions AS session WHERE %s AND %s %s', source.walk, after, newest_first || reach),
+                      source.filter, ''),
+               format(page, (SELECT string_agg(format('(SELECT session.* FROM sessionize.sessions AS session WHERE %s AND %s AND %s AND %s OFFSET 0)',
+                                                      source.walk, source.filter, condition, after), ' UNION ALL ')
+                               FROM unnest(source.recent) AS condition),
+                      'true', newest_first)
+          FROM sessionize.sources(app_id, status, risk, search, at) AS source;
+END $$;
+COMMENT ON FUNCTION sessionize.page_statements(integer, text, text, text, integer, timestamptz, bigint, timestamptz) IS
+    'SQL that finds a page, for each place where the sessions come from: walk goes from session to session in order of start; narrow looks at all that can be active or closed, for where walk finds less than a page of them';
+
 CREATE FUNCTION sessionize.find_sessions(
     app_id integer, status text, risk text, search text, page_size integer,
     after_started_at timestamptz, after_session_id bigint, at timestamptz
@@ -137,37 +129,23 @@ CREATE FUNCTION sessionize.find_sessions(
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    newest_first constant text := 'ORDER BY session.started_at DESC, session.session_id DESC LIMIT %s';
-    after constant text := CASE WHEN after_session_id IS NULL THEN 'true' ELSE
-        format('(session.started_at, session.session_id) < (%L, %s)', after_started_at, after_session_id) END;
-    walks text[];
-    recents text[];
-    ids bigint[];
+    collect constant text := 'SELECT coalesce(array_agg(page.session_id), ''{}''), array_agg(page.started_at) FROM (%s) AS page';
+    statements record;
+    page_ids bigint[];
+    page_starts timestamptz[];
+    ids bigint[] := '{}';
+    starts timestamptz[] := '{}';
 BEGIN
-    -- Many are active or closed, then they are among the newest; or few, then an index on days narrows them down.
-    IF status IN ('active', 'closed') THEN
-        SELECT array_agg(format('(SELECT session.session_id, session.started_at FROM (SELECT session.* FROM sessionize.sessions AS session '
-                                'WHERE %s AND %s %s) AS session WHERE %s LIMIT %s)',
-                                walk, after, format(newest_first, page_size + CASE WHEN coalesce(risk, 'normal') = 'normal' THEN 2000 ELSE 200 END), filter, page_size))
-          INTO walks FROM sessionize.sources(app_id, status, risk, search, at);
-        SELECT array_agg(format('(SELECT session.session_id, session.started_at FROM sessionize.sessions AS session '
-                                'WHERE %s AND %s AND %s AND %s OFFSET 0)', walk, filter, condition, after))
-          INTO recents FROM sessionize.sources(app_id, status, risk, search, at), unnest(recent) AS condition;
-    ELSE
-        SELECT array_agg(format('(SELECT session.session_id, session.started_at FROM sessionize.sessions AS session '
-                                'WHERE %s AND %s AND %s %s)', walk, filter, after, format(newest_first, page_size)))
-          INTO walks FROM sessionize.sources(app_id, status, risk, search, at);
-    END IF;
-    IF walks IS NULL THEN
-        RETURN '{}'; -- there is no application yet
-    END IF;
-    EXECUTE format('SELECT array_agg(session_id ORDER BY started_at DESC, session_id DESC) FROM (%s) AS session',
-                   array_to_string(walks, ' UNION ALL ')) INTO ids;
-    IF recents IS NOT NULL AND coalesce(cardinality(ids), 0) < page_size * cardinality(walks) THEN
-        EXECUTE format('SELECT array_agg(session_id ORDER BY started_at DESC, session_id DESC) FROM (SELECT * FROM (%s) AS session %s) AS session',
-                       array_to_string(recents, ' UNION ALL '), format(newest_first, page_size)) INTO ids;
-    END IF;
-    RETURN coalesce(ids[:page_size], '{}');
+    FOR statements IN SELECT * FROM sessionize.page_statements(app_id, status, risk, search, page_size, after_started_at, after_session_id, at) LOOP
+        EXECUTE format(collect, statements.walk) INTO page_ids, page_starts;
+        IF status IN ('active', 'closed') AND cardinality(page_ids) < page_size THEN
+            EXECUTE format(collect, statements.narrow) INTO page_ids, page_starts;
+        END IF;
+        ids := ids || page_ids;
+        starts := starts || page_starts;
+    END LOOP;
+    RETURN ARRAY(SELECT session_id FROM unnest(ids, starts) AS page (session_id, started_at)
+                  ORDER BY started_at DESC, session_id DESC LIMIT page_size);
 END $$;
 COMMENT ON FUNCTION sessionize.find_sessions(integer, text, text, text, integer, timestamptz, bigint, timestamptz) IS
     'the ids of a page of sessions, newest first; filters have been checked';

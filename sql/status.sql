@@ -63,56 +63,64 @@ CREATE INDEX sessions_of_ip ON sessionize.sessions (app_id, ip, started_at, sess
 CREATE INDEX sessions_of_country ON sessionize.sessions (app_id, country, started_at, session_id)
     WHERE country IS NOT NULL;
 
-CREATE FUNCTION sessionize.read_status(status text) RETURNS text
+CREATE FUNCTION sessionize.read_filter(choice text, name text, names text, VARIADIC choices text[]) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF lower(status) IN ('active', 'closed', 'expired', 'converted', 'cancelled') THEN
-        RETURN lower(status);
-    ELSIF status IS NULL OR lower(status) = 'all' THEN
+    IF lower(choice) = ANY (choices) THEN
+        RETURN lower(choice);
+    ELSIF choice IS NULL OR lower(choice) = 'all' THEN
         RETURN NULL;
     END IF;
-    RAISE EXCEPTION 'status "%" is not known', left(status, 100)
-        USING ERRCODE = '22023', HINT = 'Valid statuses are "all", "active", "closed", "expired", "converted" and "cancelled".';
+    RAISE EXCEPTION '% "%" is not known', name, left(choice, 100)
+        USING ERRCODE = '22023',
+              HINT = format('Valid %s are "all", "%s" and "%s".', names,
+                            array_to_string(trim_array(choices, 1), '", "'), choices[cardinality(choices)]);
 END $$;
+COMMENT ON FUNCTION sessionize.read_filter(text, text, text, text[]) IS
+    'one of several choices in lower case; NULL for all; unknown: 22023';
+
+CREATE FUNCTION sessionize.read_status(status text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT sessionize.read_filter(status, 'status', 'statuses', 'active', 'closed', 'expired', 'converted', 'cancelled');
+END;
 COMMENT ON FUNCTION sessionize.read_status(text) IS 'a status in lower case; NULL for all; unknown: 22023';
 
 CREATE FUNCTION sessionize.read_risk(risk text) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF lower(risk) IN ('normal', 'monitored', 'review', 'restricted') THEN
-        RETURN lower(risk);
-    ELSIF risk IS NULL OR lower(risk) = 'all' THEN
-        RETURN NULL;
-    END IF;
-    RAISE EXCEPTION 'risk level "%" is not known', left(risk, 100)
-        USING ERRCODE = '22023', HINT = 'Valid levels are "all", "normal", "monitored", "review" and "restricted".';
-END $$;
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT sessionize.read_filter(risk, 'risk level', 'levels', 'normal', 'monitored', 'review', 'restricted');
+END;
 COMMENT ON FUNCTION sessionize.read_risk(text) IS 'a risk level in lower case; NULL for all; unknown: 22023';
 
+-- Says the same as session_status(), in a way that indexes and the planner's statistics understand.
 CREATE FUNCTION sessionize.status_condition(app sessionize.apps, status text, at timestamptz) RETURNS text
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE status
-        WHEN 'converted' THEN 'session.converted_at IS NOT NULL AND session.cancelled_at IS NULL'
         WHEN 'cancelled' THEN 'session.cancelled_at IS NOT NULL'
-        -- for the planner: what is true of every session of that status
-        ELSE 'session.converted_at IS NULL AND session.cancelled_at IS NULL'
+        WHEN 'converted' THEN 'session.cancelled_at IS NULL AND session.converted_at IS NOT NULL'
+        ELSE 'session.cancelled_at IS NULL AND session.converted_at IS NULL AND '
              || CASE status
-                    WHEN 'active' THEN format(' AND session.closes_at >= %L', at)
-                    WHEN 'closed' THEN format(' AND session.expires_at > %L AND session.started_at <= %L',
-                                              at, at - app.shortest_timeout)
-                    ELSE format(' AND session.expires_at <= %L AND session.started_at <= %L',
-                                at, at - app.shortest_timeout - app.shortest_grace)
+                    WHEN 'active' THEN format('session.closes_at %s %L', open.sign, at)
+                    WHEN 'closed' THEN format('NOT session.closes_at %s %L AND session.expires_at > %2$L', open.sign, at)
+                    ELSE format('NOT session.closes_at %s %L AND session.expires_at <= %2$L', open.sign, at)
                 END
-             || format(' AND sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at, '
-                       'session.expires_at, %L, %L) = %L', at, sessionize.is_inclusive(app), status)
         END
+      FROM (VALUES (CASE WHEN sessionize.is_inclusive(app) THEN '>=' ELSE '>' END)) AS open (sign)
      WHERE status IS NOT NULL;
 END;
 COMMENT ON FUNCTION sessionize.status_condition(sessionize.apps, text, timestamptz) IS
     'SQL condition on sessionize.sessions AS session for a status at an instant; NULL for any status';
+
+CREATE FUNCTION sessionize.latest_start(app sessionize.apps, status text, at timestamptz) RETURNS timestamptz
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT at - CASE status WHEN 'closed' THEN app.shortest_timeout WHEN 'expired' THEN app.shortest_timeout + app.shortest_grace END;
+END;
+COMMENT ON FUNCTION sessionize.latest_start(sessionize.apps, text, timestamptz) IS
+    'no session of that status can have started later; NULL where nothing is known of it';
 
 CREATE FUNCTION sessionize.recent_conditions(app sessionize.apps, status text, at timestamptz) RETURNS text[]
     LANGUAGE sql STABLE

@@ -215,6 +215,8 @@ BEGIN
         END IF;
     END IF;
     app_number := sessionize.app_id(app_name);
+    -- nobody drops it from here on
+    SELECT known.app_id INTO app_number FROM sessionize.apps AS known WHERE known.app_id = app_number FOR KEY SHARE;
 
     IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = events AND attname = session_id AND NOT attisdropped) THEN
         PERFORM sessionize.check_column(events, session_id, 'session', '{bigint}');

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# A database with stored session sets, and with objects that depend on the extension, survives pg_dump and restore.
+# A database with stored session sets, with objects that depend on the extension, and with sessions that are administered
+# survives pg_dump and restore: rights, rules and thresholds of risk, and levels set by hand too.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
+sql postgres -c "SET client_min_messages = warning" -c "DROP DATABASE IF EXISTS sessionize_restored" -c "DROP DATABASE IF EXISTS sessionize_dump" \
+    -c "DROP ROLE IF EXISTS dump_reader, dump_admin, dump_nobody" -c "CREATE ROLE dump_reader" -c "CREATE ROLE dump_admin" -c "CREATE ROLE dump_nobody"
 fresh_database sessionize_dump
 sql sessionize_dump <<'SQL'
 CREATE TABLE visits (visitor integer PRIMARY KEY, sessions sessionset, all_days sessionset[]);
@@ -19,11 +22,41 @@ CREATE VIEW spans AS SELECT visitor, span.* FROM visits, session_spans(sessions)
 CREATE MATERIALIZED VIEW total AS SELECT rollup(sessions) AS sessions FROM visits WHERE visitor > 0;
 CREATE INDEX ON visits (session_count(sessions));
 SQL
+sql sessionize_dump >/dev/null <<'SQL'
+CREATE TABLE clicks (visitor text, occurred_at timestamptz);
+SELECT create_session_app('shop'), create_session_app('quiet');
+SELECT track_sessions('clicks', 'visitor', 'occurred_at', app => 'shop');
+INSERT INTO clicks SELECT 'visitor-' || n % 10, now() - n * interval '10 seconds' FROM generate_series(1, 100) AS n;
+INSERT INTO clicks SELECT 'bot', now() - interval '5 minutes' + n * interval '0.1 seconds' FROM generate_series(1, 100) AS n;
+SELECT grant_session_reader('dump_reader'), grant_session_admin('dump_admin');
+UPDATE sessionize.risk_rules SET weight = 77, condition = 'event_count >= 50 AND events_per_minute > 100' WHERE name = 'event rate';
+UPDATE sessionize.risk_rules SET enabled = false WHERE name = 'cart value';
+UPDATE sessionize.risk_rules SET name = 'in two countries' WHERE name = 'several countries';
+INSERT INTO sessionize.risk_rules (name, condition, weight) VALUES ('everybody', 'event_count > 0', 1);
+INSERT INTO sessionize.risk_rules (app_id, name, condition, weight) VALUES (sessionize.app_id('quiet'), 'busy address', 'sessions_of_ip_in_a_day > 7', 9);
+SELECT set_risk_thresholds('shop', 20, 50, 99), assess_session_risk('shop');
+SELECT set_session_risk(session_id, 'restricted', 'seen it') FROM list_sessions('shop', search => 'visitor-3');
+SQL
 
 content="SELECT visitor, sessions::text, all_days::text, encode(sessionset_send(sessions), 'hex') FROM visits ORDER BY visitor"
 spans="SELECT md5(string_agg(spans::text, '|' ORDER BY visitor, session_number)) FROM spans"
 total="SELECT sessions::text FROM total"
-everything() { sql "$1" -c "SET timezone = 'UTC'" -c "$content" -c "$spans" -c "$total" -c "SELECT count(*) FROM visits WHERE session_count(sessions) > 5"; }
+rules="SELECT rule.*, app.name FROM sessionize.risk_rules AS rule LEFT JOIN sessionize.apps AS app USING (app_id) ORDER BY rule_id"
+thresholds="SELECT name, monitored_from, review_from, restricted_from FROM sessionize.apps ORDER BY name"
+levels="SELECT visitor, token, risk, risk_score, risk_reasons, session_id IN (SELECT session_id FROM clicks) FROM sessionize.sessions ORDER BY visitor"
+changes="SELECT * FROM sessionize.session_changes ORDER BY change_id"
+rights="SELECT what, role, allowed
+          FROM unnest('{dump_reader,dump_admin,dump_nobody}'::name[]) AS role,
+               LATERAL (SELECT routine::text, has_function_privilege(role, routine, 'EXECUTE') FROM sessionize.functions
+                        UNION ALL
+                        SELECT concat_ws(' ', privilege, relation.oid::regclass), has_table_privilege(role, relation.oid, privilege)
+                          FROM pg_class AS relation, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS privilege
+                         WHERE relnamespace = 'sessionize'::regnamespace AND relkind IN ('r', 'v')) AS rights (what, allowed)
+         ORDER BY 1, 2"
+everything() {
+    sql "$1" -c "SET timezone = 'UTC'" -c "$content" -c "$spans" -c "$total" -c "SELECT count(*) FROM visits WHERE session_count(sessions) > 5" \
+        -c "$rules" -c "$thresholds" -c "$levels" -c "$changes" -c "$rights"
+}
 before=$(everything sessionize_dump)
 
 # restore WHAT COMMAND…: runs the command, which fills the empty database sessionize_restored, and compares.
@@ -44,7 +77,10 @@ directory() {
     pg_dump --format=directory --jobs=2 --file="$SCRATCH/folder" sessionize_dump
     pg_restore --exit-on-error --jobs=2 --dbname=sessionize_restored "$SCRATCH/folder"
 }
-check "there is something to compare" 207 "$(wc -l <<<"$before")"
+check "there are sets to compare" 204 "$(sql sessionize_dump -c "$content" | wc -l)"
+check "there are levels of both kinds" "normal|f
+restricted|f
+review|t" "$(sql sessionize_dump -c "SELECT risk, bool_or(visitor = 'bot') FROM sessionize.sessions GROUP BY risk ORDER BY risk")"
 restore "plain dump" plain
 restore "dump as INSERT statements" plain --inserts
 restore "custom format" custom
@@ -53,5 +89,18 @@ pg_dump --file="$SCRATCH/again" sessionize_restored
 again() { sql sessionize_restored --file="$SCRATCH/again" >/dev/null; }
 restore "a dump of what was restored" again
 
-sql postgres -c 'DROP DATABASE sessionize_dump' -c 'DROP DATABASE sessionize_restored'
+# What was restored goes on working, for those who had a right to it.
+sql sessionize_restored >/dev/null <<'SQL'
+INSERT INTO clicks VALUES ('visitor-3', now());
+SET ROLE dump_admin;
+SELECT assess_session_risk('shop'), set_session_risk(session_id, NULL, 'cleared') FROM list_sessions('shop', search => 'bot');
+UPDATE sessionize.risk_rules SET weight = 78 WHERE name = 'event rate';
+INSERT INTO sessionize.risk_rules (name, condition, weight) VALUES ('another', 'event_count > 1000', 1);
+SQL
+check "a restored session goes on, its level set by hand stays" "11|restricted" \
+    "$(sql sessionize_restored -c "SET ROLE dump_reader" -c "SELECT event_count, risk FROM list_sessions('shop', search => 'visitor-3')")"
+check "who had no rights has none" "no" \
+    "$(sql sessionize_restored -c "SET ROLE dump_nobody" -c "SELECT count_sessions()" 2>/dev/null || echo no)"
+
+sql postgres -c 'DROP DATABASE sessionize_dump' -c 'DROP DATABASE sessionize_restored' -c 'DROP ROLE dump_reader, dump_admin, dump_nobody'
 finish

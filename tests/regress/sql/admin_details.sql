@@ -22,21 +22,21 @@ SELECT convert_session(:session_id, 'order 9', '2026-05-10 11:40+00');
 SELECT key FROM jsonb_object_keys(session_details(:session_id)) AS key ORDER BY key;
 SELECT session_details(:'token') = session_details(:session_id) AS same_by_token;
 
-\qecho 'Full session metrics and timestamps.'
+\qecho 'Full session metrics and timestamps'
 SELECT (session_details(:session_id) -> 'metrics') - 'started' AS metrics;
 SELECT session_details(:session_id) -> 'timestamps' AS timestamps;
 SELECT jsonb_path_query_array(session_details(:session_id), '$.status.history[*].status') AS history,
        session_details(:session_id) #>> '{status,status}' AS status, session_details(:session_id) #>> '{status,order_ref}' AS order_ref;
 
-\qecho 'Security analysis.'
+\qecho 'Security analysis with AI fraud detection: here rules, or what somebody or something else has found, with who and why'
 SELECT session_details(:session_id) #> '{security,risk}' AS risk, session_details(:session_id) #>> '{security,set_by_hand,reason}' AS why;
 
-\qecho 'Cart contents and timeline.'
+\qecho 'Cart contents and timeline'
 SELECT session_details(:session_id) -> 'cart' AS cart;
 SELECT source, event, detail - 'by' AS detail FROM session_timeline(:session_id);
 SELECT jsonb_array_length(session_details(:session_id) -> 'timeline');
 
-\qecho 'Technical details for debugging.'
+\qecho 'Technical details for debugging'
 SELECT (session_details(:session_id) -> 'technical') - 'app_id' AS technical;
 
 \qecho 'A session that was merged into another, and a renamed column.'

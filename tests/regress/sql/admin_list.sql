@@ -1,4 +1,4 @@
--- The sessions list, sentence by sentence of the page it was made for. Read at noon of a day in May.
+-- The sessions list, sentence by sentence of the page it was made for, in its words. Read at noon of a day in May.
 \getenv folder PG_ABS_SRCDIR
 \set helper :folder /helper.sql
 \i :helper
@@ -23,46 +23,60 @@ INSERT INTO visits VALUES
 UPDATE sessionize.sessions SET token = 'I7D_WJdza-gEmqks' WHERE visitor = 'anna' AND app_id = sessionize.app_id('store');
 \set noon '''2026-05-10 12:00+00'''
 
+\qecho 'The sessions list displays reservation sessions for the selected store.'
+SELECT visitor FROM list_sessions('store', at => :noon) ORDER BY visitor;
+SELECT visitor FROM list_sessions('other store', at => :noon);
+
 \qecho 'Each row represents a single cart reservation session and reflects its current or final state.'
 SELECT visitor, status, event_count FROM list_sessions('store', at => :noon);
-SELECT count(*) FROM list_sessions('other store', at => :noon);
 
-\qecho 'The page header shows the total count of sessions.'
+\qecho 'The page header shows the total count of sessions (e.g., "115 total sessions").'
+SELECT count_sessions('store') || ' total sessions' AS header;
 SELECT count_sessions('store'), count_sessions('other store'),
        count_sessions() = (SELECT count(*) FROM sessionize.sessions) AS all_of_them;
 
-\qecho 'Search: Cart token, the unique session identifier, or a part of it.'
+\qecho 'Use search and filters to quickly locate specific sessions.'
+SELECT visitor FROM list_sessions('store', 'expired', 'normal', '10.1.0.0/16', at => '2026-06-10 12:00+00');
+\qecho 'Search by cart token, IP, or country...'
+\qecho 'Cart token — the unique session identifier; a part of it will do.'
 SELECT visitor FROM list_sessions('store', search => 'I7D_WJdza-gEmqks');
 SELECT visitor FROM list_sessions('store', search => 'WJdza-');
 
-\qecho 'Search: IP address, or a network.'
+\qecho 'IP address — customer''s IP; or a network.'
 SELECT visitor FROM list_sessions('store', search => '10.1.2.3');
 SELECT visitor FROM list_sessions('store', search => '10.1.0.0/16');
 SELECT visitor FROM list_sessions('store', search => '2001:db8::/32');
 
-\qecho 'Search: Country, by code or English name, in any case.'
+\qecho 'Country — customer''s location; by code or English name, in any case.'
 SELECT visitor FROM list_sessions('store', search => 'cz');
 SELECT visitor FROM list_sessions('store', search => 'Germany');
 SELECT visitor FROM list_sessions('store', search => 'united states');
 
-\qecho 'A visitor or a customer can be searched too.'
+\qecho 'This is useful when investigating individual customer issues or support requests: a visitor or a customer can be searched too.'
 SELECT visitor FROM list_sessions('store', search => 'dana');
 SELECT visitor FROM list_sessions('store', search => ' b@example.org ');
 
-\qecho 'Status: Active, sessions with running timers.'
+\qecho 'Filter sessions by their current state using the Status dropdown:'
+\qecho 'Active — sessions with running timers'
 SELECT visitor, status FROM list_sessions('store', 'Active', at => :noon);
-\qecho 'Status: Converted, sessions that completed checkout.'
+\qecho 'Converted — sessions that completed checkout'
 SELECT visitor, status FROM list_sessions('store', 'CONVERTED', at => :noon);
-\qecho 'Status: Expired, sessions that timed out.'
+\qecho 'Expired — sessions that timed out'
 SELECT visitor, status FROM list_sessions('store', 'expired', at => :noon);
-\qecho 'Status: Cancelled, sessions cancelled by system or validation.'
+\qecho 'Cancelled — sessions cancelled by system or validation'
 SELECT visitor, status FROM list_sessions('store', 'cancelled', at => :noon);
-\qecho 'With a grace of 24 hours there are closed ones; All shows all.'
+\qecho 'All — show all sessions. With a grace of 24 hours there are closed ones too.'
+SELECT count(*) = count_sessions('store') AS all_of_them FROM list_sessions('store', 'All', at => :noon);
 SELECT visitor, status FROM list_sessions('store', 'closed', at => :noon);
 SELECT count_sessions('store', 'all') = (SELECT sum(count_sessions('store', status, at => :noon))
     FROM unnest('{active,closed,expired,converted,cancelled}'::text[]) AS status) AS all_have_one;
 
-\qecho 'Risk Level: Normal, Monitored, Review, Restricted, All.'
+\qecho 'The status reflects the current lifecycle state of the session.'
+SELECT to_char(at AT TIME ZONE 'UTC', 'DD HH24:MI') AS at, (SELECT status FROM list_sessions('store', search => 'anna', at => at))
+  FROM unnest(ARRAY['2026-05-10 11:50+00', '2026-05-10 12:20+00', '2026-05-11 12:20+00']::timestamptz[]) AS at;
+
+\qecho 'Filter sessions based on their security risk classification using the Risk Level dropdown:'
+\qecho 'All, Normal — no security concerns, Monitored — being tracked for patterns, Review — requires manual attention, Restricted — blocked or limited'
 SELECT set_session_risk(session_id, 'restricted', 'stolen card') FROM sessionize.sessions WHERE visitor = 'cyril' AND app_id = sessionize.app_id('store');
 SELECT set_session_risk(session_id, 'review', 'odd') FROM sessionize.sessions WHERE visitor = 'emil' AND app_id = sessionize.app_id('store');
 SELECT set_session_risk(session_id, 'monitored', 'odd') FROM sessionize.sessions WHERE visitor = 'dana' AND app_id = sessionize.app_id('store');
@@ -71,18 +85,37 @@ SELECT level, (SELECT string_agg(visitor, ' ') FROM list_sessions('store', risk 
   FROM unnest('{all,Normal,MONITORED,review,restricted}'::text[]) AS level;
 SELECT visitor FROM list_sessions('store', 'closed', 'review', at => :noon);
 
-\qecho 'SESSION: icon, Cart Token (truncated), Country flag.'
-SELECT icon, short_token, flag, country FROM list_sessions('store', search => 'anna');
+\qecho 'Risk levels help identify potentially abusive or suspicious behavior.'
+INSERT INTO visits SELECT 'hasty', instant, instant, 'view' FROM generate_series(1, 200) AS i, LATERAL (VALUES (timestamptz '2026-05-10 08:00+00' + i * interval '0.1 s')) AS at (instant);
+SELECT assess_session_risk('store', now() - '2026-05-10 07:00+00') > 0 AS assessed;
+SELECT visitor, risk, (SELECT risk_reasons #>> '{rules,0,description}' FROM sessionize.sessions AS session WHERE session.session_id = listed.session_id) AS why
+  FROM list_sessions('store', search => 'hasty') AS listed;
+DELETE FROM sessionize.sessions WHERE visitor = 'hasty';
+
+\qecho 'Click Refresh to reload the sessions list with the latest available data.'
+BEGIN;
+INSERT INTO visits VALUES ('new', '2026-05-10 12:00+00', '2026-05-10 12:00+00', 'view');
+SELECT visitor, started FROM list_sessions('store', page_size => 2, at => :noon);
+ROLLBACK;
+SELECT visitor, started FROM list_sessions('store', page_size => 2, at => :noon);
+
+\qecho 'SESSION: Session icon — visual indicator of session type; Cart Token — unique session identifier (truncated, e.g., I7D_WJdza-gEmqks); Country flag — customer''s location with country code (e.g., 🇨🇿 CZ)'
+SELECT icon, short_token, flag || ' ' || country AS country FROM list_sessions('store', search => 'anna');
+SELECT count(DISTINCT token) = count(*) AS unique, bool_and(token ~ '^[A-Za-z0-9_-]{16}$') AS readable FROM list_sessions('store');
 SELECT icon, flag, country FROM list_sessions('store', at => :noon);
 
-\qecho 'CART: item count and cart value in currency.'
+\qecho 'CART: Item count — number of items (e.g., "1 item", "2 items"); Cart value — total value in currency (e.g., "49.95 USD", "3,124.75 USD")'
 SELECT visitor, cart FROM list_sessions('store', at => :noon);
 
-\qecho 'STATUS: Active blue, Converted green, Expired amber, Cancelled gray badge.'
+\qecho 'STATUS: Active — blue badge, Converted — green badge, Expired — yellow/orange badge, Cancelled — gray badge'
 SELECT visitor, status, status_color FROM list_sessions('store', at => :noon);
 
-\qecho 'STARTED: relative time.'
+\qecho 'STARTED: Relative time (e.g., "33m ago", "21h ago", "3d ago", "10d ago")'
 SELECT visitor, started FROM list_sessions('store', at => :noon);
+
+\qecho 'View — button to open the session detail page'
+SELECT bool_and(session_details(session_id) #>> '{session,token}' = token AND session_details(token) #>> '{session,visitor}' = visitor) AS all_open
+  FROM list_sessions('store');
 
 \qecho 'Pages follow each other by cursor, also while rows arrive.'
 CREATE TABLE pages (page integer, visitor text, cursor text);

@@ -101,3 +101,4 @@ DROP FUNCTION plant, own_function;
 DROP TABLE planted, secrets;
 DROP DOMAIN own_domain;
 SELECT drop_session_app('risky');
+SELECT count(*) AS rules_of_an_application FROM sessionize.risk_rules WHERE app_id IS NOT NULL;
