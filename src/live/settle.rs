@@ -117,9 +117,12 @@ fn settle_visitors(
     let wanted_of_known: Vec<Wanted> = known.iter().map(|place| wanted[*place]).collect();
     load_sessions(&connection, app.id, &wanted_of_known, |place, session| loaded[known[place]].push(session));
 
-    let mut decided = Vec::with_capacity(visitors.len());
-    for ((rows, before), (_, _, high)) in visitors.iter().zip(&loaded).zip(&wanted) {
-        decided.push(decide(app, calendar, rows, before, *high, outcome));
+    // Ids follow time, and with them the indexes by id: rows of one time lie side by side.
+    let mut in_time: Vec<usize> = (0..visitors.len()).collect();
+    in_time.sort_by_key(|place| visitors[*place].rows.first().map(|row| row.event.at));
+    let mut decided = vec![History::default(); visitors.len()];
+    for place in in_time {
+        decided[place] = decide(app, calendar, &visitors[place], &loaded[place], wanted[place].2, outcome);
     }
 
     let (mut new, mut changed, mut statuses, mut days) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
