@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use sessionize_core::assignment::{App, Effect};
 use sessionize_core::{Calendar, Instant, Span};
 
+use crate::pg::sessions::RowAddress;
+
 /// A session as it was when last seen.
 #[derive(Debug, Clone, Copy)]
 pub struct Guess {
@@ -17,6 +19,8 @@ pub struct Guess {
     pub last: Instant,
     /// Whether it was the visitor's latest session.
     pub latest: bool,
+    /// Where its row was, if that was seen.
+    pub address: Option<RowAddress>,
 }
 
 impl Guess {

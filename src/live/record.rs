@@ -85,6 +85,11 @@ impl Recorder {
 
     /// The rows by visitor, in order of the visitors' names; how many rows have no session, and why.
     pub fn into_parts(self) -> (Vec<VisitorRows>, Vec<(Unassigned, i64)>) {
+        if let [_] = self.rows.as_slice() {
+            let row = self.rows.into_iter().map(|(_, row)| vec![row]);
+            let visitors = self.numbers.into_keys().zip(row).map(|(visitor, rows)| VisitorRows { visitor, rows });
+            return (visitors.collect(), self.unassigned);
+        }
         let mut counts = vec![0; self.numbers.len()];
         for (number, _) in &self.rows {
             counts[*number as usize] += 1;

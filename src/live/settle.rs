@@ -191,7 +191,8 @@ fn decide(
 pub fn remember_latest(app: &AppSettings, visitor: &str, history: &History) {
     match history.sessions().iter().rev().find(|session| session.cancelled_at.is_none()) {
         Some(session) if session.next_first == Instant::MAX => {
-            let guess = Guess { session: session.id, first: session.first, last: session.last, latest: true };
+            let Session { id, first, last, .. } = *session;
+            let guess = Guess { session: id, first, last, latest: true, address: None };
             guess::remember(app.id, visitor, guess);
         }
         _ => guess::forget(app.id, visitor),

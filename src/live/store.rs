@@ -47,19 +47,22 @@ const TEXTS: Oid = pg_sys::TEXTARRAYOID;
 pub fn look_up(app: i32, visitor: &str, until: Instant) -> (Option<(Guess, Instant)>, bool) {
     let OwnTables { sessions, sessions_of_visitor, .. } = own_tables();
     let index = VisitorIndex::open(sessions, sessions_of_visitor);
-    let mut later = false;
-    index.walk(app, visitor, Direction::After(until), |_| {
-        later = true;
-        false
-    });
-    let mut found = None;
-    index.walk(app, visitor, Direction::BackFrom(until), |session| {
+    let (mut later, mut found) = (false, None);
+    let mut see = |session: Glimpse, later: bool| {
         if !session.cancelled {
-            let Glimpse { id, first, last, expires_at, .. } = session;
-            found = Some((Guess { session: id, first, last, latest: !later }, expires_at));
+            let Glimpse { id, first, last, expires_at, address, .. } = session;
+            found = Some((Guess { session: id, first, last, latest: !later, address: Some(address) }, expires_at));
         }
-        found.is_none()
+        session.cancelled
+    };
+    // Mostly nothing begins later, and one walk is enough.
+    index.walk(app, visitor, Direction::BackFrom(Instant::MAX), |session| {
+        later |= session.first > until;
+        !later && see(session, false)
     });
+    if later {
+        index.walk(app, visitor, Direction::BackFrom(until), |session| see(session, true));
+    }
     (found, later)
 }
 

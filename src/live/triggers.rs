@@ -160,7 +160,8 @@ fn guess_session(app: &AppSettings, visitor: &str, event: &Event) -> Option<i64>
     let session = transaction::next_number(own_tables().session_ids);
     guess::note_drawn(session);
     if latest {
-        guess::remember(app.id, visitor, Guess { session, first: event.at, last: event.at, latest });
+        let (first, last) = (event.at, event.at);
+        guess::remember(app.id, visitor, Guess { session, first, last, latest, address: None });
     }
     Some(session)
 }

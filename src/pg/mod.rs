@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod error;
+pub mod growth;
 pub mod memory;
 pub mod owner;
 pub mod rows;

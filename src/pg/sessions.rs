@@ -1,10 +1,10 @@
-//! Direct access to the rows of `sessionize.sessions`, without the executor: this is what each event costs.
+//! Looks at rows of `sessionize.sessions` without the executor.
 
 use pgrx::pg_sys;
 use sessionize_core::Instant;
 
 /// The numbers of the columns, as sql/schema.sql declares them.
-mod column {
+pub(super) mod column {
     pub const SESSION_ID: usize = 1;
     pub const STARTED_AT: usize = 2;
     pub const LAST_EVENT_AT: usize = 3;
@@ -19,6 +19,9 @@ mod key {
     pub const VISITOR: i16 = 2;
     pub const STARTED_AT: i16 = 3;
 }
+
+/// Where a row is in its table: no more than a hint once somebody else may have changed it.
+pub type RowAddress = pg_sys::ItemPointerData;
 
 /// What a look at a session shows.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +38,8 @@ pub struct Glimpse {
     pub next_first: Instant,
     /// Whether it was cancelled.
     pub cancelled: bool,
+    /// Where its row is.
+    pub address: RowAddress,
 }
 
 /// Which of a visitor's sessions to look at, and in which order.
@@ -133,259 +138,9 @@ impl VisitorIndex {
                 expires_at: number(column::EXPIRES_AT),
                 next_first: number(column::NEXT_STARTED_AT),
                 cancelled: !*slot.tts_isnull.add(column::CANCELLED_AT - 1),
+                address: slot.tts_tid,
             }
         }
-    }
-}
-
-/// How an attempt to grow a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grown {
-    /// The row is written.
-    Yes,
-    /// The session as it is now does not take the events, or there is no such session.
-    No,
-}
-
-/// The columns that come first in each row, all of fixed width and never NULL, as they lie in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
-pub struct FixedColumns {
-    /// `session_id`
-    pub id: i64,
-    /// `started_at`
-    pub first: Instant,
-    /// `last_event_at`
-    pub last: Instant,
-    /// `closes_at`
-    pub closes_at: Instant,
-    /// `expires_at`
-    pub expires_at: Instant,
-    /// `opened_at`
-    pub opened_at: Instant,
-    /// `next_started_at`
-    pub next_first: Instant,
-    /// `event_count`
-    pub events: i64,
-    /// `passive_count`
-    pub passive: i64,
-    /// `late_count`
-    pub late: i64,
-    /// `app_id`
-    pub app_id: i32,
-    /// `last_event_day`, in days since 2000-01-01
-    pub last_day: i32,
-}
-
-const FIXED_TYPES: [pg_sys::Oid; 12] = [
-    pg_sys::INT8OID,
-    pg_sys::TIMESTAMPTZOID,
-    pg_sys::TIMESTAMPTZOID,
-    pg_sys::TIMESTAMPTZOID,
-    pg_sys::TIMESTAMPTZOID,
-    pg_sys::TIMESTAMPTZOID,
-    pg_sys::TIMESTAMPTZOID,
-    pg_sys::INT8OID,
-    pg_sys::INT8OID,
-    pg_sys::INT8OID,
-    pg_sys::INT4OID,
-    pg_sys::DATEOID,
-];
-
-/// Changes the fixed columns of one session, if it takes the change: `change` sees the row as it is at that moment, and
-/// whether it was cancelled. Waits for others who change the row and looks again.
-pub fn grow(
-    table: pg_sys::Oid,
-    primary_key: pg_sys::Oid,
-    id: i64,
-    change: impl Fn(&FixedColumns, bool) -> Option<FixedColumns>,
-) -> Grown {
-    // SAFETY: the relations are closed again; after an error PostgreSQL releases them with the transaction. Tuples are
-    // copied before they are written, and pages are only touched by PostgreSQL's own functions.
-    unsafe {
-        let relation = pg_sys::table_open(table, pg_sys::RowExclusiveLock as i32);
-        let index = pg_sys::index_open(primary_key, pg_sys::AccessShareLock as i32);
-        let slot = pg_sys::table_slot_create(relation, std::ptr::null_mut());
-        let mut outcome = None;
-        while outcome.is_none() {
-            outcome =
-                if fetch(relation, index, slot, id) { try_change(relation, slot, &change) } else { Some(Grown::No) };
-        }
-        pg_sys::ExecDropSingleTupleTableSlot(slot);
-        pg_sys::index_close(index, pg_sys::NoLock as i32);
-        pg_sys::table_close(relation, pg_sys::NoLock as i32);
-        outcome.unwrap_or(Grown::No)
-    }
-}
-
-/// Finds the row of a session as committed last, or as this transaction left it.
-///
-/// # Safety
-/// The relations must be open and the slot be one of the table.
-unsafe fn fetch(
-    relation: pg_sys::Relation,
-    index: pg_sys::Relation,
-    slot: *mut pg_sys::TupleTableSlot,
-    id: i64,
-) -> bool {
-    // SAFETY: the key fits the first column of the primary key; the scan and the snapshot end here.
-    unsafe {
-        let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
-        let mut key = pg_sys::ScanKeyData::default();
-        pg_sys::ScanKeyEntryInitialize(
-            &mut key,
-            0,
-            1,
-            pg_sys::BTEqualStrategyNumber as u16,
-            pg_sys::InvalidOid,
-            pg_sys::InvalidOid,
-            pg_sys::Oid::from(pg_sys::F_INT8EQ),
-            pg_sys::Datum::from(id),
-        );
-        let scan = begin_scan(relation, index, snapshot, 1);
-        pg_sys::index_rescan(scan, &mut key, 1, std::ptr::null_mut(), 0);
-        let found = pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot);
-        pg_sys::index_endscan(scan);
-        pg_sys::UnregisterSnapshot(snapshot);
-        found
-    }
-}
-
-/// # Safety
-/// The relations must be open and the snapshot registered.
-unsafe fn begin_scan(
-    table: pg_sys::Relation,
-    index: pg_sys::Relation,
-    snapshot: pg_sys::Snapshot,
-    keys: i32,
-) -> pg_sys::IndexScanDesc {
-    // SAFETY: the caller vouches for the arguments.
-    unsafe {
-        #[cfg(not(feature = "pg18"))]
-        return pg_sys::index_beginscan(table, index, snapshot, keys, 0);
-        #[cfg(feature = "pg18")]
-        return pg_sys::index_beginscan(table, index, snapshot, std::ptr::null_mut(), keys, 0);
-    }
-}
-
-/// Changes the row in a slot; none where somebody else changed it meanwhile.
-///
-/// # Safety
-/// The relation must be open for writing and the slot hold one of its rows.
-unsafe fn try_change(
-    relation: pg_sys::Relation,
-    slot: *mut pg_sys::TupleTableSlot,
-    change: &impl Fn(&FixedColumns, bool) -> Option<FixedColumns>,
-) -> Option<Grown> {
-    // SAFETY: the copy has the row's own layout, whose first columns were checked to be the fixed ones; the old row is
-    // the one the slot shows, and heap_update checks that it still is the latest.
-    unsafe {
-        if !starts_with_fixed_columns((*relation).rd_att) {
-            return Some(Grown::No);
-        }
-        let mut may_free = false;
-        let current = pg_sys::ExecFetchSlotHeapTuple(slot, false, &mut may_free);
-        let copy = pg_sys::heap_copytuple(current);
-        let header = &*(*copy).t_data;
-        let columns = (*copy).t_data.cast::<u8>().add(usize::from(header.t_hoff)).cast::<FixedColumns>();
-        let mut cancelled_is_null = false;
-        pg_sys::heap_getattr(copy, column::CANCELLED_AT as i32, (*relation).rd_att, &mut cancelled_is_null);
-        let Some(changed) = change(&*columns, !cancelled_is_null) else {
-            pg_sys::heap_freetuple(copy);
-            return Some(Grown::No);
-        };
-        columns.write(changed);
-        let mut row = (*slot).tts_tid;
-        let mut failure = pg_sys::TM_FailureData::default();
-        let mut lock_mode = pg_sys::LockTupleMode::LockTupleNoKeyExclusive;
-        let command = pg_sys::GetCurrentCommandId(true);
-        #[cfg(feature = "pg15")]
-        let result = pg_sys::heap_update(
-            relation,
-            &mut row,
-            copy,
-            command,
-            std::ptr::null_mut(),
-            true,
-            &mut failure,
-            &mut lock_mode,
-        );
-        #[cfg(not(feature = "pg15"))]
-        let result = {
-            let mut indexes = pg_sys::TU_UpdateIndexes::TU_None;
-            pg_sys::heap_update(
-                relation,
-                &mut row,
-                copy,
-                command,
-                std::ptr::null_mut(),
-                true,
-                &mut failure,
-                &mut lock_mode,
-                &mut indexes,
-            )
-        };
-        let outcome = match result {
-            pg_sys::TM_Result::TM_Ok => {
-                if u32::from((*(*copy).t_data).t_infomask2) & pg_sys::HEAP_ONLY_TUPLE == 0 {
-                    insert_into_indexes(relation, copy);
-                }
-                pg_sys::CommandCounterIncrement();
-                Some(Grown::Yes)
-            }
-            pg_sys::TM_Result::TM_Updated => None,
-            _ => Some(Grown::No),
-        };
-        pg_sys::heap_freetuple(copy);
-        outcome
-    }
-}
-
-/// # Safety
-/// `columns` must describe a table.
-unsafe fn starts_with_fixed_columns(columns: pg_sys::TupleDesc) -> bool {
-    // SAFETY: the caller vouches for the description, which stays open with its table.
-    let columns = unsafe { pgrx::PgTupleDesc::from_pg_unchecked(columns) };
-    columns.len() > FIXED_TYPES.len()
-        && FIXED_TYPES.iter().enumerate().all(|(place, expected)| {
-            columns
-                .get(place)
-                .is_some_and(|column| column.atttypid == *expected && column.attnotnull && !column.attisdropped)
-        })
-}
-
-/// Enters a row that moved to another page into all indexes.
-///
-/// # Safety
-/// The relation must be open for writing and the row be stored in it.
-#[cold]
-unsafe fn insert_into_indexes(relation: pg_sys::Relation, row: pg_sys::HeapTuple) {
-    // SAFETY: the executor state is made for this one row and freed after it, as for replicated changes. It has no range
-    // table, so the relation has no place in one, and PostgreSQL must not ask there which columns were updated.
-    unsafe {
-        let state = pg_sys::CreateExecutorState();
-        let result = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
-        (*result).type_ = pg_sys::NodeTag::T_ResultRelInfo;
-        pg_sys::InitResultRelInfo(result, relation, 0, std::ptr::null_mut(), 0);
-        pg_sys::ExecOpenIndices(result, false);
-        let slot = pg_sys::MakeSingleTupleTableSlot((*relation).rd_att, &raw const pg_sys::TTSOpsHeapTuple);
-        pg_sys::ExecStoreHeapTuple(row, slot, false);
-        #[cfg(feature = "pg15")]
-        pg_sys::ExecInsertIndexTuples(result, slot, state, false, false, std::ptr::null_mut(), std::ptr::null_mut());
-        #[cfg(not(feature = "pg15"))]
-        pg_sys::ExecInsertIndexTuples(
-            result,
-            slot,
-            state,
-            false,
-            false,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            false,
-        );
-        pg_sys::ExecDropSingleTupleTableSlot(slot);
-        pg_sys::ExecCloseIndices(result);
-        pg_sys::FreeExecutorState(state);
     }
 }
 
@@ -401,5 +156,22 @@ impl Drop for VisitorIndex {
             pg_sys::index_close(self.index, pg_sys::NoLock as i32);
             pg_sys::table_close(self.table, pg_sys::NoLock as i32);
         }
+    }
+}
+
+/// # Safety
+/// The relations must be open and the snapshot registered.
+pub(super) unsafe fn begin_scan(
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+    keys: i32,
+) -> pg_sys::IndexScanDesc {
+    // SAFETY: the caller vouches for the arguments.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        return pg_sys::index_beginscan(table, index, snapshot, keys, 0);
+        #[cfg(feature = "pg18")]
+        return pg_sys::index_beginscan(table, index, snapshot, std::ptr::null_mut(), keys, 0);
     }
 }

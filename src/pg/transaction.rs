@@ -63,16 +63,19 @@ pub fn announce_change(relation: pg_sys::Oid) {
 /// The part of the transaction that is under way.
 pub fn current_part() -> u32 {
     // SAFETY: reads a number.
-    unsafe { pg_sys::GetCurrentSubTransactionId() }
+    unsafe { GetCurrentSubTransactionId() }
 }
 
 /// When the transaction began: `now()`.
 pub fn now() -> Instant {
     // SAFETY: reads a number.
-    unsafe { pg_sys::GetCurrentTransactionStartTimestamp() }
+    unsafe { GetCurrentTransactionStartTimestamp() }
 }
 
 unsafe extern "C-unwind" {
+    /// Declared in access/xact.h. This and the next raise no errors, and are called without a guard: each row calls them.
+    fn GetCurrentSubTransactionId() -> pg_sys::SubTransactionId;
+    fn GetCurrentTransactionStartTimestamp() -> pg_sys::TimestampTz;
     /// Declared in commands/sequence.h: the next number, with the caller's rights checked or not.
     fn nextval_internal(sequence: pg_sys::Oid, check_permissions: bool) -> i64;
 }

@@ -1,0 +1,268 @@
+//! Changes of single rows of `sessionize.sessions` without the executor: this is what each event costs.
+
+use pgrx::pg_sys;
+use sessionize_core::Instant;
+
+use super::sessions::{RowAddress, begin_scan, column};
+
+/// The columns that come first in each row, all of fixed width and never NULL, as they lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct FixedColumns {
+    /// `session_id`
+    pub id: i64,
+    /// `started_at`
+    pub first: Instant,
+    /// `last_event_at`
+    pub last: Instant,
+    /// `closes_at`
+    pub closes_at: Instant,
+    /// `expires_at`
+    pub expires_at: Instant,
+    /// `opened_at`
+    pub opened_at: Instant,
+    /// `next_started_at`
+    pub next_first: Instant,
+    /// `event_count`
+    pub events: i64,
+    /// `passive_count`
+    pub passive: i64,
+    /// `late_count`
+    pub late: i64,
+    /// `app_id`
+    pub app_id: i32,
+    /// `last_event_day`, in days since 2000-01-01
+    pub last_day: i32,
+}
+
+const FIXED_TYPES: [pg_sys::Oid; 12] = [
+    pg_sys::INT8OID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::TIMESTAMPTZOID,
+    pg_sys::INT8OID,
+    pg_sys::INT8OID,
+    pg_sys::INT8OID,
+    pg_sys::INT4OID,
+    pg_sys::DATEOID,
+];
+
+/// Changes the fixed columns of one session, if it takes the change: `change` sees the row as it is at that moment, and
+/// whether it was cancelled. Waits for others who change the row and looks again. `known` is where the row was last seen.
+/// Gives where it is now; none where nothing was changed.
+pub fn grow(
+    table: pg_sys::Oid,
+    primary_key: pg_sys::Oid,
+    id: i64,
+    mut known: Option<RowAddress>,
+    change: impl Fn(&FixedColumns, bool) -> Option<FixedColumns>,
+) -> Option<RowAddress> {
+    // SAFETY: the relation is closed again; after an error PostgreSQL releases it with the transaction. Rows are copied
+    // before they are written, and pages are only touched by PostgreSQL's own functions.
+    unsafe {
+        let relation = pg_sys::table_open(table, pg_sys::RowExclusiveLock as i32);
+        let usable = starts_with_fixed_columns((*relation).rd_att);
+        let find = |known: Option<RowAddress>| {
+            known.and_then(|address| fetch_at(relation, address, id)).or_else(|| fetch(relation, primary_key, id))
+        };
+        let mut grown = None;
+        while let Some(row) = usable.then(|| find(known.take())).flatten() {
+            let attempt = try_change(relation, row, &change);
+            pg_sys::heap_freetuple(row);
+            match attempt {
+                Attempt::Written(address) => grown = Some(address),
+                Attempt::Refused => {}
+                Attempt::Outrun => continue,
+            }
+            break;
+        }
+        pg_sys::table_close(relation, pg_sys::NoLock as i32);
+        grown
+    }
+}
+
+/// Pages with less room are tidied up before they are written: a few rows fit in it.
+const ROOM: pg_sys::Size = 800;
+
+/// Copies the row at an address if it is that of a session, as committed last or as this transaction left it.
+///
+/// # Safety
+/// The relation must be open for writing.
+unsafe fn fetch_at(relation: pg_sys::Relation, address: RowAddress, id: i64) -> Option<pg_sys::HeapTuple> {
+    let (block, _) = pgrx::itemptr::item_pointer_get_both(address);
+    // SAFETY: the table cannot shrink while it is locked for writing, so the block stays; the buffer is held until the row
+    // is copied.
+    unsafe {
+        if block >= pg_sys::RelationGetNumberOfBlocksInFork(relation, pg_sys::ForkNumber::MAIN_FORKNUM) {
+            return None;
+        }
+        let mut buffer = pg_sys::ReadBuffer(relation, block);
+        // This makes room for HOT updates. An index scan does it each time that the page is fuller than its fillfactor.
+        let contents = pg_sys::BufferGetPage(buffer);
+        let is_full = u32::from((*contents.cast::<pg_sys::PageHeaderData>()).pd_flags) & pg_sys::PD_PAGE_FULL != 0;
+        if is_full || pg_sys::PageGetHeapFreeSpace(contents) < ROOM {
+            pg_sys::heap_page_prune_opt(relation, buffer);
+        }
+        let page = buffer;
+        let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
+        let mut row = pg_sys::HeapTupleData { t_self: address, ..Default::default() };
+        let found = pg_sys::heap_fetch(relation, snapshot, &mut row, &mut buffer, false);
+        let copy = (found && (*columns_of(&mut row)).id == id).then(|| pg_sys::heap_copytuple(&mut row));
+        if found {
+            pg_sys::ReleaseBuffer(buffer);
+        }
+        pg_sys::ReleaseBuffer(page);
+        pg_sys::UnregisterSnapshot(snapshot);
+        copy
+    }
+}
+
+/// Finds and copies the row of a session as committed last, or as this transaction left it.
+///
+/// # Safety
+/// The relation must be open, and the index be its primary key.
+unsafe fn fetch(relation: pg_sys::Relation, primary_key: pg_sys::Oid, id: i64) -> Option<pg_sys::HeapTuple> {
+    // SAFETY: the key fits the first column of the primary key; index, slot, scan and snapshot end here.
+    unsafe {
+        let index = pg_sys::index_open(primary_key, pg_sys::AccessShareLock as i32);
+        let slot = pg_sys::table_slot_create(relation, std::ptr::null_mut());
+        let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
+        let mut key = pg_sys::ScanKeyData::default();
+        pg_sys::ScanKeyEntryInitialize(
+            &mut key,
+            0,
+            1,
+            pg_sys::BTEqualStrategyNumber as u16,
+            pg_sys::InvalidOid,
+            pg_sys::InvalidOid,
+            pg_sys::Oid::from(pg_sys::F_INT8EQ),
+            pg_sys::Datum::from(id),
+        );
+        let scan = begin_scan(relation, index, snapshot, 1);
+        pg_sys::index_rescan(scan, &mut key, 1, std::ptr::null_mut(), 0);
+        let found = pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot);
+        let mut may_free = false;
+        let copy = found.then(|| pg_sys::heap_copytuple(pg_sys::ExecFetchSlotHeapTuple(slot, false, &mut may_free)));
+        pg_sys::index_endscan(scan);
+        pg_sys::UnregisterSnapshot(snapshot);
+        pg_sys::ExecDropSingleTupleTableSlot(slot);
+        pg_sys::index_close(index, pg_sys::NoLock as i32);
+        copy
+    }
+}
+
+/// # Safety
+/// The row must be one of a table that starts with the fixed columns.
+unsafe fn columns_of(row: pg_sys::HeapTuple) -> *mut FixedColumns {
+    // SAFETY: the caller vouches for the row.
+    unsafe {
+        let header = (*row).t_data;
+        header.cast::<u8>().add(usize::from((*header).t_hoff)).cast()
+    }
+}
+
+/// How an attempt to change a row ended.
+enum Attempt {
+    /// It is written, and here it is.
+    Written(RowAddress),
+    /// The session as it is now does not take the events.
+    Refused,
+    /// Somebody else changed it first.
+    Outrun,
+}
+
+/// Changes a row.
+///
+/// # Safety
+/// The relation must be open for writing, start with the fixed columns, and the row be a copy of one of its rows.
+unsafe fn try_change(
+    relation: pg_sys::Relation,
+    row: pg_sys::HeapTuple,
+    change: &impl Fn(&FixedColumns, bool) -> Option<FixedColumns>,
+) -> Attempt {
+    // SAFETY: the copy has the row's own layout; the old row is the one that was found, and heap_update checks that it
+    // still is the latest.
+    unsafe {
+        let columns = columns_of(row);
+        let cancelled = !pg_sys::heap_attisnull(row, column::CANCELLED_AT as i32, (*relation).rd_att);
+        let Some(changed) = change(&*columns, cancelled) else { return Attempt::Refused };
+        columns.write(changed);
+        let mut old = (*row).t_self;
+        let mut failure = pg_sys::TM_FailureData::default();
+        let mut lock_mode = pg_sys::LockTupleMode::LockTupleNoKeyExclusive;
+        #[cfg(not(feature = "pg15"))]
+        let mut indexes = pg_sys::TU_UpdateIndexes::TU_None;
+        let result = pg_sys::heap_update(
+            relation,
+            &mut old,
+            row,
+            pg_sys::GetCurrentCommandId(true),
+            std::ptr::null_mut(),
+            true,
+            &mut failure,
+            &mut lock_mode,
+            #[cfg(not(feature = "pg15"))]
+            &mut indexes,
+        );
+        match result {
+            pg_sys::TM_Result::TM_Ok => {
+                if u32::from((*(*row).t_data).t_infomask2) & pg_sys::HEAP_ONLY_TUPLE == 0 {
+                    insert_into_indexes(relation, row);
+                }
+                pg_sys::CommandCounterIncrement();
+                Attempt::Written((*row).t_self)
+            }
+            pg_sys::TM_Result::TM_Updated => Attempt::Outrun,
+            _ => Attempt::Refused,
+        }
+    }
+}
+
+/// # Safety
+/// `columns` must describe a table.
+pub(super) unsafe fn starts_with_fixed_columns(columns: pg_sys::TupleDesc) -> bool {
+    // SAFETY: the caller vouches for the description, which stays open with its table.
+    let columns = unsafe { pgrx::PgTupleDesc::from_pg_unchecked(columns) };
+    columns.len() > FIXED_TYPES.len()
+        && FIXED_TYPES.iter().enumerate().all(|(place, expected)| {
+            columns
+                .get(place)
+                .is_some_and(|column| column.atttypid == *expected && column.attnotnull && !column.attisdropped)
+        })
+}
+
+/// Enters a row that moved to another page into all indexes.
+///
+/// # Safety
+/// The relation must be open for writing and the row be stored in it.
+#[cold]
+unsafe fn insert_into_indexes(relation: pg_sys::Relation, row: pg_sys::HeapTuple) {
+    // SAFETY: the executor state is made for this one row and freed after it, as for replicated changes. It has no range
+    // table, so the relation has no place in one, and PostgreSQL must not ask there which columns were updated.
+    unsafe {
+        let state = pg_sys::CreateExecutorState();
+        let result = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
+        (*result).type_ = pg_sys::NodeTag::T_ResultRelInfo;
+        pg_sys::InitResultRelInfo(result, relation, 0, std::ptr::null_mut(), 0);
+        pg_sys::ExecOpenIndices(result, false);
+        let slot = pg_sys::MakeSingleTupleTableSlot((*relation).rd_att, &raw const pg_sys::TTSOpsHeapTuple);
+        pg_sys::ExecStoreHeapTuple(row, slot, false);
+        pg_sys::ExecInsertIndexTuples(
+            result,
+            slot,
+            state,
+            false,
+            false,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            #[cfg(not(feature = "pg15"))]
+            false,
+        );
+        pg_sys::ExecDropSingleTupleTableSlot(slot);
+        pg_sys::ExecCloseIndices(result);
+        pg_sys::FreeExecutorState(state);
+    }
+}
