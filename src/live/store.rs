@@ -13,6 +13,8 @@ use sessionize_core::{Instant, State, assignment};
 
 use super::guess::Guess;
 use super::settings::{OwnTables, own_tables};
+use crate::pg::growth::FixedColumns;
+use crate::pg::new_sessions::{self, NewRow};
 use crate::pg::sessions::{Direction, Glimpse, VisitorIndex};
 use crate::pg::spi::{Argument, Connection, Plan, Row, Rows};
 use crate::pg::transaction;
@@ -170,6 +172,27 @@ impl Written<'_> {
         let Session { converted_at, cancelled_at, facts, .. } = self.session;
         converted_at.is_none() && cancelled_at.is_none() && facts.is_none()
     }
+
+    /// A new row.
+    fn row(&self, app: i32, token: [u8; 16]) -> NewRow<'_> {
+        let Session { id, first, last, closes_at, expires_at, opened_at, next_first, events, passive, late, .. } =
+            *self.session;
+        let fixed = FixedColumns {
+            id,
+            first,
+            last,
+            closes_at,
+            expires_at,
+            opened_at,
+            next_first,
+            events,
+            passive,
+            late,
+            app_id: app,
+            last_day: last.div_euclid(DAY) as i32,
+        };
+        NewRow { fixed, visitor: self.visitor, token }
+    }
 }
 
 /// The columns of times and counts, as arrays.
@@ -254,7 +277,10 @@ const INSERT: Statement = Statement {
 pub fn insert_sessions(connection: &Connection, app: i32, mut sessions: Vec<Written>) {
     sessions.sort_unstable_by_key(|written| written.session.id);
     let (plain, others): (Vec<Written>, Vec<Written>) = sessions.into_iter().partition(Written::is_plain);
-    for sessions in plain.chunks(WRITTEN_AT_ONCE) {
+    let rows: Vec<NewRow> =
+        plain.iter().zip(tokens(plain.len())).map(|(written, token)| written.row(app, token)).collect();
+    let are_written = rows.is_empty() || new_sessions::insert(own_tables().sessions, &rows);
+    for sessions in plain.chunks(WRITTEN_AT_ONCE).filter(|_| !are_written) {
         kept!(connection, INSERT_PLAIN, &new_session_arrays(app, sessions, time_arrays(sessions)));
     }
     for sessions in others.chunks(WRITTEN_AT_ONCE) {

@@ -4,6 +4,7 @@ pub mod call;
 pub mod error;
 pub mod growth;
 pub mod memory;
+pub mod new_sessions;
 pub mod owner;
 pub mod rows;
 pub mod session_log;

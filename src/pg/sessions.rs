@@ -10,7 +10,12 @@ pub(super) mod column {
     pub const LAST_EVENT_AT: usize = 3;
     pub const EXPIRES_AT: usize = 5;
     pub const NEXT_STARTED_AT: usize = 7;
+    pub const APP_ID: usize = 11;
+    pub const VISITOR: usize = 13;
+    pub const TOKEN: usize = 14;
+    pub const RISK_SCORE: usize = 16;
     pub const CANCELLED_AT: usize = 20;
+    pub const COUNT: usize = 29;
 }
 
 /// A place in an index of sessions by (app_id, visitor, started_at).
