@@ -1,14 +1,12 @@
 //! Rows that were there before their table was tracked.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 
 use pgrx::pg_sys::Datum;
-use rustc_hash::FxHashMap;
 use sessionize_core::assignment::Effect;
 
 use super::rebuild::rebuild_visitors;
-use super::record::{Recorded, Recorder};
+use super::record::{Recorded, Recorder, VisitorRows};
 use super::rows::{EventTable, Leaf, tables};
 use super::settings::{self, AppSettings};
 use super::settle::settle_on_time;
@@ -18,8 +16,25 @@ use crate::pg::trigger::Place;
 use crate::pg_function;
 
 thread_local! {
-    /// The sessions of the rows of the range under way, by place: an UPDATE asks row by row, which is cheaper than a join.
-    static SESSIONS: RefCell<FxHashMap<(u32, u16), i64>> = RefCell::default();
+    /// The sessions of the rows of the range under way: an UPDATE asks row by row, which is cheaper than a join.
+    static SESSIONS: RefCell<Sessions> = RefCell::default();
+}
+
+/// Sessions by the places of rows, in their order, and the one that was asked for last.
+#[derive(Default)]
+struct Sessions {
+    by_place: Vec<((u32, u16), i64)>,
+    latest: usize,
+}
+
+impl Sessions {
+    /// The session of a row. Who asks walks through the table: the next one is that of the last place or follows it.
+    fn at(&mut self, place: (u32, u16)) -> Option<i64> {
+        let is_there = |at: &usize| self.by_place.get(*at).is_some_and(|(known, _)| *known == place);
+        let search = || self.by_place.binary_search_by_key(&place, |(known, _)| *known).ok();
+        self.latest = [self.latest, self.latest + 1].into_iter().find(is_there).or_else(search)?;
+        Some(self.by_place[self.latest].1)
+    }
 }
 
 /// `(tracking integer, leaf regclass, from bigint, until bigint, passive boolean) → bigint`: assigns the rows without
@@ -45,23 +60,25 @@ fn backfill_blocks(call: &mut Call) -> Datum {
     rows.sort_by_key(|(_, row)| row.event.at);
     let count = rows.len() as i64;
     let mut recorder = Recorder::default();
-    for (visitor, row) in &rows {
-        recorder.note_row(visitor, row.clone());
+    for (visitor, row) in rows {
+        recorder.note_row(&visitor, row);
     }
+    let (visitors, _) = recorder.into_parts();
     let mut all_written = true;
-    settle_on_time(&app, recorder, |places| all_written = point(&table, &leaf, places));
+    settle_on_time(&app, &visitors, |places| all_written = point(&table, &leaf, places));
     if !all_written {
-        correct(&app, rows);
+        correct(&app, visitors);
     }
     call.bigint(count)
 }
 
 /// Writes sessions into rows; says whether all rows still were where they had been read.
 fn point(table: &EventTable, leaf: &Leaf, places: Vec<(Place, Option<i64>)>) -> bool {
-    let sessions: FxHashMap<(u32, u16), i64> =
+    let mut by_place: Vec<((u32, u16), i64)> =
         places.into_iter().filter_map(|(place, session)| Some(((place.block, place.line), session?))).collect();
-    let expected = sessions.len();
-    SESSIONS.set(sessions);
+    by_place.sort_unstable();
+    let expected = by_place.len();
+    SESSIONS.set(Sessions { by_place, latest: 0 });
     let written = table.point_unassigned(leaf, "sessionize.backfilled_session");
     SESSIONS.take();
     written == expected
@@ -69,14 +86,13 @@ fn point(table: &EventTable, leaf: &Leaf, places: Vec<(Place, Option<i64>)>) -> 
 
 /// Somebody changed or deleted rows between reading and writing: what they left is worked out afresh.
 #[cold]
-fn correct(app: &AppSettings, rows: Vec<(String, Recorded)>) {
-    let visitors: BTreeSet<String> = rows.into_iter().map(|(visitor, _)| visitor).collect();
-    rebuild_visitors(app, visitors);
+fn correct(app: &AppSettings, visitors: Vec<VisitorRows>) {
+    rebuild_visitors(app, visitors.into_iter().map(|rows| rows.visitor).collect());
 }
 
 /// `(place tid) → bigint`: the session of a row in the range being backfilled; NULL at any other time.
 fn backfilled_session(call: &mut Call) -> Datum {
-    let session = call.row_address(0).and_then(|place| SESSIONS.with_borrow(|sessions| sessions.get(&place).copied()));
+    let session = call.row_address(0).and_then(|place| SESSIONS.with_borrow_mut(|sessions| sessions.at(place)));
     match session {
         Some(session) => call.bigint(session),
         None => call.null(),

@@ -36,8 +36,8 @@ pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
 
 /// Settles rows that were there before, and passes the sessions of rows to `point`. Rows that get no session are not
 /// counted, for nobody waits for them.
-pub fn settle_on_time(app: &AppSettings, recorder: Recorder, point: impl FnOnce(Vec<(Place, Option<i64>)>)) {
-    let outcome = write_visitors(app, &recorder.into_parts().0);
+pub fn settle_on_time(app: &AppSettings, visitors: &[VisitorRows], point: impl FnOnce(Vec<(Place, Option<i64>)>)) {
+    let outcome = write_visitors(app, visitors);
     point(outcome.misplaced.into_values().flatten().collect());
     merge(app.id, &outcome.merged);
 }
