@@ -222,9 +222,9 @@ BEGIN
     END LOOP;
     PERFORM sessionize.end_sweep(state);
     COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     PERFORM sessionize.raise_failure(state);
     IF state.purge_id IS NOT NULL THEN
-        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
         PERFORM sessionize.expect_totals();
         COMMIT;
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED;

@@ -46,7 +46,7 @@ COMMENT ON FUNCTION sessionize.apps_without_totals(integer) IS
     'the application, or all, if none of its sessions have been added up: they have to be counted one by one';
 
 CREATE FUNCTION sessionize.uncount_deleted() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET jit = off
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET jit = off
 AS $$
 DECLARE
     -- Who looks at an earlier moment cannot see what was added up since.
