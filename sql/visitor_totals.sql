@@ -213,7 +213,8 @@ COMMENT ON FUNCTION sessionize.refresh_visitor_totals(integer[], date) IS
 
 CREATE FUNCTION sessionize.count_inactive(limits timestamptz[], app_id integer)
     RETURNS TABLE (since timestamptz, visitors bigint, sessions bigint, anonymous_sessions bigint, events bigint)
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET jit = off
+    -- the planner cannot know how few days are left to look at
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET jit = off SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
