@@ -156,6 +156,7 @@ BEGIN
                   DETAIL = format('Tracked for it: %s.', tracked),
                   HINT = 'Call untrack_sessions() for each of them first.';
     END IF;
+    PERFORM sessionize.uncount_app(dropped);
     DELETE FROM sessionize.sessions WHERE app_id = dropped;
     DELETE FROM sessionize.merged_sessions WHERE app_id = dropped;
     DELETE FROM sessionize.session_changes WHERE app_id = dropped;

@@ -125,13 +125,24 @@ CREATE FUNCTION count_inactive_sessions(
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    since constant timestamptz := sessionize.inactive_since($1, now());
     wanted_app constant integer := sessionize.app_id($2);
-    counted bigint;
+    searches constant boolean := coalesce(btrim($4), '') <> '';
+    without_totals constant integer[] := sessionize.apps_without_totals(wanted_app);
+    counted bigint := 0;
 BEGIN
-    EXECUTE format('SELECT count(*) FROM sessionize.sessions AS session WHERE %s AND (%s) AND %s',
-                   coalesce('session.app_id = ' || wanted_app, 'true'),
-                   array_to_string(sessionize.search_conditions($4), ' OR '),
-                   sessionize.inactive_condition(sessionize.inactive_since($1, now()), now(), $3)) INTO counted;
+    IF searches OR without_totals <> '{}' THEN
+        EXECUTE format('SELECT count(*) FROM sessionize.sessions AS session WHERE %s AND (%s) AND %s',
+                       CASE WHEN wanted_app IS NOT NULL THEN 'session.app_id = ' || wanted_app
+                            WHEN searches THEN 'true' ELSE format('session.app_id = ANY (%L)', without_totals) END,
+                       array_to_string(sessionize.search_conditions($4), ' OR '),
+                       sessionize.inactive_condition(since, now(), $3)) INTO counted;
+    END IF;
+    IF NOT searches THEN
+        counted := counted + (SELECT CASE WHEN $3 THEN total.anonymous_sessions WHEN NOT $3 THEN total.sessions - total.anonymous_sessions
+                                          ELSE total.sessions END
+                                FROM sessionize.count_inactive(ARRAY[since], wanted_app) AS total);
+    END IF;
     RETURN counted;
 END $$;
 COMMENT ON FUNCTION count_inactive_sessions(integer, text, boolean, text) IS
@@ -147,6 +158,7 @@ DECLARE
     periods constant integer[] := '{30, 60, 90, 180, 365}';
     -- ascending, for width_bucket()
     limits constant timestamptz[] := ARRAY(SELECT sessionize.inactive_since(period, now()) FROM unnest(periods) AS period ORDER BY period DESC);
+    without_totals constant integer[] := sessionize.apps_without_totals(wanted_app);
 BEGIN
     RETURN QUERY
         WITH by_visitor AS (
@@ -155,18 +167,20 @@ BEGIN
                    count(*) FILTER (WHERE session.expires_at <= now() AND session.customer IS NULL) AS anonymous_sessions,
                    sum((session.event_count + session.passive_count)::float8) FILTER (WHERE session.expires_at <= now()) AS events
               FROM sessionize.sessions AS session
-             WHERE wanted_app IS NULL OR session.app_id = wanted_app
+             WHERE without_totals <> '{}' AND session.app_id = ANY (without_totals)
              GROUP BY session.app_id, session.visitor
         ), by_period AS (
             SELECT passed, sum(sessions) AS sessions, sum(anonymous_sessions) AS anonymous_sessions,
                    count(*) FILTER (WHERE sessions > 0) AS visitors, sum(events) AS events
               FROM by_visitor GROUP BY passed
         )
-        SELECT period.days, coalesce(sum(by_period.sessions), 0)::bigint, coalesce(sum(by_period.anonymous_sessions), 0)::bigint,
-               coalesce(sum(by_period.visitors), 0)::bigint, coalesce(sum(by_period.events), 0)::bigint
+        SELECT period.days, total.sessions + coalesce(sum(by_period.sessions), 0)::bigint,
+               total.anonymous_sessions + coalesce(sum(by_period.anonymous_sessions), 0)::bigint,
+               total.visitors + coalesce(sum(by_period.visitors), 0)::bigint, total.events + coalesce(sum(by_period.events), 0)::bigint
           FROM unnest(periods) WITH ORDINALITY AS period (days, place)
+          JOIN sessionize.count_inactive(limits, wanted_app) AS total ON total.since = limits[cardinality(periods) + 1 - period.place]
           LEFT JOIN by_period ON by_period.passed <= cardinality(periods) - period.place
-         GROUP BY period.days
+         GROUP BY period.days, total.sessions, total.anonymous_sessions, total.visitors, total.events
          ORDER BY period.days;
 END $$;
 COMMENT ON FUNCTION inactive_session_summary(text) IS

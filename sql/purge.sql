@@ -240,6 +240,7 @@ BEGIN
     PERFORM sessionize.report_kept(removed.kept, removed.detail);
     SELECT removed.sessions, removed.visitors, removed.events, removed.dependents INTO sessions, visitors, events, dependents;
     IF NOT coalesce($3, false) THEN
+        PERFORM sessionize.uncount_visitor(wanted_app, $2);
         -- Who was erased is not written down; whoever knows the name can find the row by its hash.
         INSERT INTO sessionize.purges (kind, app_id, filter, started_at, finished_at, sessions, visitors, events, dependents, kept, outcome, detail)
         VALUES ('erase', wanted_app, jsonb_strip_nulls(jsonb_build_object('app', $1, 'visitor_sha256', encode(sha256(convert_to($2, 'UTF8')), 'hex'))),

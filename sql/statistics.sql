@@ -31,26 +31,42 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION sessionize.first_open_day() IS 'sessions whose last event was on an earlier day have settled, unless they appeared late';
 
+CREATE FUNCTION sessionize.has_totals(app_id integer) RETURNS boolean
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    -- Who looks at an earlier moment does not see what has been added up since, and takes it for granted.
+    SELECT EXISTS (SELECT FROM sessionize.daily_totals AS total WHERE total.app_id = has_totals.app_id)
+           OR current_setting('transaction_isolation') <> 'read committed';
+END;
+COMMENT ON FUNCTION sessionize.has_totals(integer) IS 'whether sessions of an application have been added up or are about to be, so that changes must be noted';
+
+CREATE VIEW sessionize.covered_days AS
+    SELECT app.app_id, total.day
+      FROM sessionize.apps AS app,
+           LATERAL (SELECT max(known.day) AS day FROM sessionize.daily_totals AS known WHERE known.app_id = app.app_id) AS total
+     WHERE total.day > '-infinity';
+COMMENT ON VIEW sessionize.covered_days IS 'the last day of each application that has been added up; applications without totals are missing';
+
 CREATE FUNCTION sessionize.note_changed_day() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- While nothing has been added up there is nothing to correct: a restore or first backfill goes without.
-    IF NOT EXISTS (SELECT FROM sessionize.daily_totals) THEN
-        RETURN NULL;
-    END IF;
     IF TG_OP = 'DELETE' THEN
         INSERT INTO sessionize.changed_days (app_id, day)
-        SELECT DISTINCT gone.app_id, gone.last_event_day FROM gone ON CONFLICT DO NOTHING;
-    ELSE
+        SELECT day.app_id, day.last_event_day
+          FROM (SELECT DISTINCT gone.app_id, gone.last_event_day FROM gone OFFSET 0) AS day
+         WHERE sessionize.has_totals(day.app_id) ON CONFLICT DO NOTHING;
+    ELSIF sessionize.has_totals(NEW.app_id) THEN
         INSERT INTO sessionize.changed_days (app_id, day) VALUES (NEW.app_id, NEW.last_event_day) ON CONFLICT DO NOTHING;
         IF TG_OP = 'UPDATE' AND OLD.last_event_day <> NEW.last_event_day THEN
             INSERT INTO sessionize.changed_days (app_id, day) VALUES (OLD.app_id, OLD.last_event_day) ON CONFLICT DO NOTHING;
         END IF;
+        INSERT INTO sessionize.changed_visitors (app_id, visitor) VALUES (NEW.app_id, NEW.visitor);
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION sessionize.note_changed_day() IS 'triggers of sessionize.sessions: a settled day has to be counted again';
+COMMENT ON FUNCTION sessionize.note_changed_day() IS 'triggers of sessionize.sessions: a settled day, and the visitor, have to be counted again';
 
 -- The conditions are all that a change of a session of today costs. Events that are being settled note all their days
 -- at once instead of row by row.
@@ -65,17 +81,48 @@ CREATE TRIGGER note_updated_day AFTER UPDATE ON sessionize.sessions
 CREATE TRIGGER note_deleted_day AFTER DELETE ON sessionize.sessions REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION sessionize.note_changed_day();
 
-CREATE FUNCTION refresh_statistics() RETURNS bigint
+CREATE FUNCTION sessionize.expect_totals() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    written bigint;
+    new_apps integer[];
 BEGIN
     LOCK TABLE sessionize.daily_totals IN SHARE ROW EXCLUSIVE MODE;
-    IF NOT EXISTS (SELECT FROM sessionize.daily_totals) THEN
-        -- the first time: whoever is writing has not noted what changes
+    new_apps := ARRAY(SELECT app.app_id FROM sessionize.apps AS app
+                       WHERE NOT EXISTS (SELECT FROM sessionize.daily_totals AS known WHERE known.app_id = app.app_id)
+                         AND EXISTS (SELECT FROM sessionize.sessions AS session
+                                      WHERE session.app_id = app.app_id AND session.last_event_day < sessionize.first_open_day()));
+    IF new_apps <> '{}' THEN
+        -- waits for those who write without noting what they change
         LOCK TABLE sessionize.sessions IN SHARE MODE;
+        INSERT INTO sessionize.daily_totals (app_id, day, outcome, risk, sessions, events, passive_events, late_events)
+        SELECT new_app, '-infinity', 'expired', 'normal', 0, 0, 0, 0 FROM unnest(new_apps) AS new_app;
     END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.expect_totals() IS
+    'from when this is committed changes of settled sessions are noted, so that refresh_statistics() need not keep others from writing while it adds up for the first time';
+
+CREATE FUNCTION sessionize.add_up(until date) RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+    new_apps integer[];
+    counted_apps integer[];
+    open_day date;
+    written bigint;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'statistics cannot be refreshed at isolation level %', upper(current_setting('transaction_isolation'))
+            USING ERRCODE = '55000', DETAIL = 'They are added up as of now, whatever the transaction sees.',
+                  HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED; SELECT refresh_statistics(); COMMIT;';
+    END IF;
+    PERFORM sessionize.expect_totals();
+    counted_apps := ARRAY(SELECT DISTINCT known.app_id FROM sessionize.daily_totals AS known);
+    new_apps := ARRAY(SELECT unnest(counted_apps) EXCEPT SELECT covered.app_id FROM sessionize.covered_days AS covered);
+    open_day := greatest(until, (SELECT max(covered.day) + 1 FROM sessionize.covered_days AS covered));
+    -- Whoever deletes sessions either has finished, or waits, or notes the visitors.
+    LOCK TABLE sessionize.visitor_totals IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM sessionize.refresh_visitor_totals(new_apps, open_day);
     -- one statement, one moment: a change is either added up with its note, or its note remains
     WITH changed AS (
         DELETE FROM sessionize.changed_days RETURNING app_id, day
@@ -83,11 +130,12 @@ BEGIN
         SELECT app.app_id, open.day
           FROM sessionize.apps AS app,
                LATERAL (SELECT min(last_event_day) FROM sessionize.sessions WHERE app_id = app.app_id) AS first (day),
-               LATERAL generate_series(first.day, sessionize.first_open_day() - 1, interval '1 day') AS series (instant),
+               LATERAL generate_series(first.day, open_day - 1, interval '1 day') AS series (instant),
                LATERAL (SELECT series.instant::date) AS open (day)
-         WHERE NOT EXISTS (SELECT FROM sessionize.daily_totals AS known WHERE known.app_id = app.app_id AND known.day = open.day)
+         WHERE app.app_id = ANY (counted_apps)
+           AND NOT EXISTS (SELECT FROM sessionize.daily_totals AS known WHERE known.app_id = app.app_id AND known.day = open.day)
         UNION
-        SELECT app_id, day FROM changed WHERE day < sessionize.first_open_day()
+        SELECT app_id, day FROM changed WHERE app_id = ANY (counted_apps) AND day < open_day
     ), counted AS (
         SELECT due.app_id, due.day,
                CASE WHEN session.cancelled_at IS NOT NULL THEN 'cancelled' WHEN session.converted_at IS NOT NULL THEN 'converted' ELSE 'expired' END AS outcome,
@@ -110,8 +158,16 @@ BEGIN
     GET DIAGNOSTICS written = ROW_COUNT;
     RETURN written;
 END $$;
+COMMENT ON FUNCTION sessionize.add_up(date) IS 'adds up the days before this one, and visitors with no later session';
+
+CREATE FUNCTION refresh_statistics() RETURNS bigint
+    LANGUAGE sql
+BEGIN ATOMIC
+    -- an hour late, for the sake of transactions that began before midnight
+    SELECT sessionize.add_up(((now() - interval '1 hour') AT TIME ZONE 'UTC')::date - 2);
+END;
 COMMENT ON FUNCTION refresh_statistics() IS
-    'adds up the days that have settled since the last call; call it once a day so that sessionize.app_statistics stays cheap';
+    'adds up the days and visitors that have settled since the last call; call it once a day so that sessionize.app_statistics and counts of inactive sessions stay cheap';
 
 CREATE VIEW sessionize.settled_totals AS
 WITH appeared_late AS (
@@ -152,7 +208,7 @@ CREATE VIEW sessionize.unsettled_days AS
                    ) AS bounds (from_day, to_day);
 COMMENT ON VIEW sessionize.unsettled_days IS 'ranges of days whose sessions have to be counted, because they have not been added up or have changed since';
 
-CREATE VIEW sessionize.app_statistics AS
+CREATE VIEW sessionize.statistics_by_app AS
 WITH recent AS (
     SELECT session.app_id,
            sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at, session.expires_at,
@@ -200,5 +256,15 @@ SELECT app.app_id, app.name AS app,
          WHERE purge.app_id = app.app_id OR purge.app_id IS NULL) AS last_purge_at,
        @extschema@.count_inactive_sessions(90, app.name) AS purgeable_90_days
   FROM sessionize.apps AS app LEFT JOIN counted USING (app_id);
+COMMENT ON VIEW sessionize.statistics_by_app IS 'what sessionize.app_statistics shows';
+
+CREATE FUNCTION sessionize.statistics_now() RETURNS SETOF sessionize.statistics_by_app
+    LANGUAGE sql STABLE ROWS 10 SET jit = off -- compiling would take longer than all else
+BEGIN ATOMIC
+    SELECT * FROM sessionize.statistics_by_app;
+END;
+COMMENT ON FUNCTION sessionize.statistics_now() IS 'what sessionize.app_statistics shows';
+
+CREATE VIEW sessionize.app_statistics AS SELECT * FROM sessionize.statistics_now();
 COMMENT ON VIEW sessionize.app_statistics IS
     'per application: sessions by status and by risk, events, late events, merges, events without a session by reason, the last event, the last purge, sessions that a purge at 90 days would take';

@@ -222,7 +222,14 @@ BEGIN
     END LOOP;
     PERFORM sessionize.end_sweep(state);
     COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     PERFORM sessionize.raise_failure(state);
+    IF state.purge_id IS NOT NULL THEN
+        PERFORM sessionize.expect_totals();
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+        PERFORM @extschema@.refresh_statistics();
+    END IF;
 END $$;
 COMMENT ON PROCEDURE sweep_inactive_sessions(integer, text, boolean, integer, interval, interval) IS
     'deletes what purge_inactive_sessions() would, in batches that commit. One at a time; stops after max_runtime; rests for pause between batches. After a kill the next one goes on. See sessionize.progress and sessionize.purges';

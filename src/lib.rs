@@ -33,4 +33,5 @@ pgrx::extension_sql_file!("../sql/export.sql", name = "export", requires = ["pur
 pgrx::extension_sql_file!("../sql/sweep.sql", name = "sweep", requires = ["export"]);
 pgrx::extension_sql_file!("../sql/schedule.sql", name = "schedule", requires = ["sweep"]);
 pgrx::extension_sql_file!("../sql/statistics.sql", name = "statistics", requires = ["schedule"]);
+pgrx::extension_sql_file!("../sql/visitor_totals.sql", name = "visitor_totals", requires = ["statistics"]);
 pgrx::extension_sql_file!("../sql/rights.sql", name = "rights", finalize);

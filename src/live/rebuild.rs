@@ -17,7 +17,7 @@ use super::settings::{self, AppSettings, own_tables};
 use super::settle::remember_latest;
 use super::statement;
 use super::store::{
-    Written, delete_sessions, insert_sessions, load_sessions, lock_visitors, note_days, settled_day, update_sessions,
+    Written, delete_sessions, insert_sessions, load_sessions, lock_visitors, note_changed, settled_day, update_sessions,
     visitors_of,
 };
 use crate::pg::call::Call;
@@ -200,7 +200,7 @@ impl<'a> Rebuilding<'a> {
             update_sessions(&connection, known.into_iter().map(written).collect());
             let changed: Vec<_> = changed.into_iter().map(|session| (before(session), session)).collect();
             note_rebuilt(&connection, self.app, &changed);
-            note_days(&connection, self.app.id, &days);
+            note_changed(&connection, self.app.id, &days, &[self.visitor]);
         }
         self.release(gone);
         merge(self.app.id, &merged);

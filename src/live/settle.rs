@@ -14,7 +14,7 @@ use super::merge::{merge, point_rows};
 use super::record::{Recorder, VisitorRows};
 use super::settings::{AppSettings, own_tables};
 use super::store::{
-    StatusChange, Wanted, Written, count_unassigned, insert_sessions, load_sessions, lock_visitors, note_days,
+    StatusChange, Wanted, Written, count_unassigned, insert_sessions, load_sessions, lock_visitors, note_changed,
     note_status_changes, settled_day, update_sessions,
 };
 use crate::pg::owner::AsOwner;
@@ -125,7 +125,8 @@ fn settle_visitors(
         decided[place] = decide(app, calendar, &visitors[place], &loaded[place], wanted[place].2, outcome);
     }
 
-    let (mut new, mut changed, mut statuses, mut days) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
+    let (mut new, mut changed, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut days, mut settled) = (BTreeSet::new(), Vec::new());
     for ((rows, before), history) in visitors.iter().zip(&loaded).zip(&decided) {
         let before: FxHashMap<i64, &Session> = before.iter().map(|session| (session.id, session)).collect();
         for session in history.sessions() {
@@ -133,7 +134,12 @@ fn settle_visitors(
             if known == Some(session) {
                 continue;
             }
-            days.extend(known.into_iter().chain([session]).filter_map(|session| settled_day(session.last)));
+            for day in known.into_iter().chain([session]).filter_map(|session| settled_day(session.last)) {
+                days.insert(day);
+                if settled.last() != Some(&rows.visitor.as_str()) {
+                    settled.push(&rows.visitor);
+                }
+            }
             statuses.extend(status_changes(app, known, session));
             let written = Written { visitor: &rows.visitor, session };
             if known.is_some() { changed.push(written) } else { new.push(written) }
@@ -142,7 +148,7 @@ fn settle_visitors(
     insert_sessions(&connection, app.id, new);
     update_sessions(&connection, changed);
     note_status_changes(&connection, app.id, &statuses);
-    note_days(&connection, app.id, &days);
+    note_changed(&connection, app.id, &days, &settled);
 }
 
 /// Assigns a visitor's rows, in the order in which they went in, to the sessions that are there or become necessary.

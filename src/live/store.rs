@@ -389,14 +389,18 @@ pub fn visitors_of(connection: &Connection, app: i32, sessions: impl Iterator<It
     rows.iter().filter_map(|row| row.text(1)).collect()
 }
 
-const NOTE_DAYS: Statement = Statement {
+const NOTE_CHANGED: Statement = Statement {
     sql: "
-    INSERT INTO sessionize.changed_days (app_id, day)
-    SELECT $1, date '2000-01-01' + day::integer
-      FROM unnest($2) AS day
-     WHERE EXISTS (SELECT FROM sessionize.daily_totals)
-        ON CONFLICT DO NOTHING",
-    types: &[INTEGER, BIGINTS],
+    WITH noted AS (
+        INSERT INTO sessionize.changed_days (app_id, day)
+        SELECT $1, date '2000-01-01' + day::integer
+          FROM unnest($2) AS day
+         WHERE sessionize.has_totals($1)
+            ON CONFLICT DO NOTHING
+    )
+    INSERT INTO sessionize.changed_visitors (app_id, visitor)
+    SELECT $1, visitor FROM unnest($3) AS visitor WHERE sessionize.has_totals($1)",
+    types: &[INTEGER, BIGINTS, TEXTS],
 };
 
 /// Sessions whose last event is so many days old have been added up by the statistics.
@@ -408,11 +412,12 @@ pub fn settled_day(last: Instant) -> Option<i64> {
     (day < transaction::now().div_euclid(DAY) - SETTLED_DAYS).then_some(day)
 }
 
-/// Notes that days have to be added up again.
-pub fn note_days(connection: &Connection, app: i32, days: &BTreeSet<i64>) {
+/// Notes that days and visitors have to be added up again.
+pub fn note_changed(connection: &Connection, app: i32, days: &BTreeSet<i64>, visitors: &[&str]) {
     if !days.is_empty() {
         let days = Argument::wide_array(BIGINT, days.iter().map(|day| Some(*day)));
-        kept!(connection, NOTE_DAYS, &[Argument::integer(app), days]);
+        let visitors = Argument::text_array(visitors.iter().copied().map(Some));
+        kept!(connection, NOTE_CHANGED, &[Argument::integer(app), days, visitors]);
     }
 }
 

@@ -21,11 +21,11 @@ database() {
     in_database postgres -c "COMMENT ON DATABASE $1 IS '$2'"
 }
 
-# milliseconds DATABASE SQL: the best of three, each rolled back
+# milliseconds DATABASE SQL [BEFORE]: the best of three, each rolled back, after something that is not measured
 milliseconds() {
     local _
     for _ in 1 2 3; do
-        in_database "$1" -c "VACUUM" -c '\timing on' -c "BEGIN" -c "$2" -c '\timing off' -c "ROLLBACK" | sed -nE 's/^Time: ([0-9]+)\..*/\1/p' | sort -n | tail -n 1
+        in_database "$1" -c "VACUUM" -c "BEGIN" -c "${3:-SELECT}" -c '\timing on' -c "$2" -c '\timing off' -c "ROLLBACK" | sed -nE 's/^Time: ([0-9]+)\..*/\1/p' | sort -n | tail -n 1
     done | sort -n | head -n 1
 }
 
@@ -55,7 +55,19 @@ in_database retention_purge -c "BEGIN" -c '\timing on' \
 if [ "$many" -gt 0 ]; then
     database retention_many "$many" 730
     report "of $many sessions" ms
+    forget="SELECT sessionize.uncount_app(app_id) FROM sessionize.apps"
+    report "  count_inactive_sessions(90), nothing added up" "$(milliseconds retention_many "SELECT count_inactive_sessions(90)" "$forget")"
+    in_database retention_many -c "$forget" -c '\timing on' -c "SELECT sessionize.add_up(sessionize.first_open_day() - 1)" | sed -nE 's/^Time: ([0-9]+)\..*/\1/p' | {
+        read -r first
+        report "  refresh_statistics(), the first" "$first"
+    }
+    report "  refresh_statistics(), a day later" "$(milliseconds retention_many "SELECT refresh_statistics()")"
+    in_database retention_many -c "SELECT refresh_statistics()" -c "VACUUM (ANALYZE)" >/dev/null
     report "  inactive_session_summary()" "$(milliseconds retention_many "SELECT * FROM inactive_session_summary()")" "(target 300)"
     report "  count_inactive_sessions(90)" "$(milliseconds retention_many "SELECT count_inactive_sessions(90)")" "(target 300)"
+    report "  count_inactive_sessions(90, 'retention', anonymous => true)" "$(milliseconds retention_many "SELECT count_inactive_sessions(90, 'retention', true)")" "(target 300)"
+    report "  count_inactive_sessions(90) after a purge of 200,000 sessions" "$(milliseconds retention_many "SELECT count_inactive_sessions(90)" \
+        "DELETE FROM sessionize.sessions WHERE session_id IN (SELECT session_id FROM sessionize.sessions ORDER BY session_id LIMIT 200000)")" "(target 300)"
+    report "  sessionize.app_statistics" "$(milliseconds retention_many "SELECT * FROM sessionize.app_statistics")" "(target 1000)"
     report "  first page of inactive_sessions(90)" "$(milliseconds retention_many "SELECT * FROM inactive_sessions(90)")" "(target 10)"
 fi
