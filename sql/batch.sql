@@ -40,9 +40,9 @@ CREATE FUNCTION sessionize_daily_transition(internal, timestamptz, text) RETURNS
 CREATE FUNCTION sessionize_rollup_transition(internal, sessionset) RETURNS internal
     AS 'MODULE_PATHNAME', 'sessionize_add_set' LANGUAGE c IMMUTABLE PARALLEL SAFE;
 CREATE FUNCTION sessionize_combine(internal, internal) RETURNS internal
-    AS 'MODULE_PATHNAME', 'sessionize_add_set' LANGUAGE c IMMUTABLE PARALLEL SAFE;
+    AS 'MODULE_PATHNAME', 'sessionize_combine' LANGUAGE c IMMUTABLE PARALLEL SAFE;
 CREATE FUNCTION sessionize_serialize(internal) RETURNS bytea
-    AS 'MODULE_PATHNAME', 'sessionize_finish' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
+    AS 'MODULE_PATHNAME', 'sessionize_serialize' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION sessionize_deserialize(bytea, internal) RETURNS internal
     AS 'MODULE_PATHNAME', 'sessionize_deserialize' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION sessionize_finish(internal) RETURNS sessionset

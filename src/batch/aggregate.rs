@@ -1,11 +1,10 @@
 //! `sessionize`, `sessionize_daily` and `rollup`: one state, one combination, one result.
 
-use std::cell::RefCell;
-
 use pgrx::pg_sys::Datum;
 use sessionize_core::encoding::{Reader, encode};
 use sessionize_core::instant::is_finite;
-use sessionize_core::{Calendar, Rule, Span};
+use sessionize_core::packed::PackedSpan;
+use sessionize_core::{Calendar, Error, Rule, Span};
 
 use super::arguments::RuleArguments;
 use crate::pg::call::Call;
@@ -18,7 +17,8 @@ use crate::pg_function;
 #[derive(Default)]
 struct Site {
     arguments: RuleArguments,
-    arenas: Arenas,
+    states: Arenas,
+    logs: Arenas,
 }
 
 const STATE: usize = 0;
@@ -48,41 +48,51 @@ fn add_event(call: &mut Call, site: &mut Site) -> Datum {
     let RuleArguments { rule, packed, calendar, .. } = &mut site.arguments;
     let mut log = match SessionLog::open(state) {
         Some(log) => log,
-        None => SessionLog::create(site.arenas.current(call), rule),
+        None => SessionLog::create(site.states.current(call), *packed),
     };
     if log.packed_rule() != *packed {
         rule.same_as(&log.rule()).or_raise();
     }
-    if !log.extend(rule, calendar, instant) {
-        log.add(rule, calendar, site.arenas.current(call), Span::of(instant));
+    let event = Span::of(instant);
+    if !log.extend(rule, calendar, &event) {
+        log.add(rule, calendar, site.logs.current(call), &event);
     }
     call.pointer_result(log.handle())
 }
 
-/// What the functions over whole sets keep from call to call.
+/// What the functions over whole states keep from call to call.
 struct SetSite {
     rule: Rule,
+    packed: u64,
     calendar: Calendar,
     arenas: Arenas,
     spans: Vec<Span>,
+    bytes: Vec<u8>,
 }
 
 impl SetSite {
     fn new() -> Self {
         let rule = Rule::default();
-        SetSite { rule, calendar: rule.calendar(), arenas: Arenas::default(), spans: Vec::new() }
+        SetSite {
+            rule,
+            packed: rule.pack(),
+            calendar: rule.calendar(),
+            arenas: Arenas::default(),
+            spans: Vec::new(),
+            bytes: Vec::new(),
+        }
     }
 
-    fn follow(&mut self, rule: Rule) {
-        if rule != self.rule {
-            self.rule = rule;
-            self.calendar = rule.calendar();
+    fn follow(&mut self, packed: u64) {
+        if packed != self.packed {
+            self.rule = Rule::unpack(packed);
+            self.packed = packed;
+            self.calendar = self.rule.calendar();
         }
     }
 }
 
-/// Adds the sessions of an encoded set: the transition of `rollup` and the combination of partial states, whose
-/// second argument [`deserialize`] leaves encoded.
+/// Adds the sessions of a set: the transition of `rollup`.
 fn add_set(call: &mut Call) -> Datum {
     let site = call.kept(SetSite::new);
     let state: Handle = call.pointer(STATE);
@@ -90,43 +100,74 @@ fn add_set(call: &mut Call) -> Datum {
         return call.pointer_result(state);
     };
     let reader = Reader::new(bytes).or_raise();
-    site.follow(reader.rule());
+    site.follow(reader.rule().pack());
+    let arena = site.arenas.current(call);
     let mut log = match SessionLog::open(state) {
         Some(log) => log,
-        None => SessionLog::create(site.arenas.current(call), &site.rule),
+        None => SessionLog::create(arena, site.packed),
     };
     site.rule.same_as(&log.rule()).or_raise();
     for span in reader {
-        log.add(&site.rule, &mut site.calendar, site.arenas.current(call), span.or_raise());
+        log.add(&site.rule, &mut site.calendar, arena, &span.or_raise());
     }
     call.pointer_result(log.handle())
 }
 
-thread_local! {
-    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The state as the bytes of a `sessionset`: the result, and the serial form.
-fn finish(call: &mut Call) -> Datum {
+/// The serial form of a state: its rule as one number, then its sessions. It lives no longer than the query, and
+/// is quick to take up rather than small.
+fn serialize(call: &mut Call) -> Datum {
     let site = call.kept(SetSite::new);
     let Some(log) = SessionLog::open(call.pointer(STATE)) else {
         return call.null();
     };
-    site.follow(log.rule());
-    log.collect(&site.rule, &mut site.calendar, &mut site.spans);
-    ENCODED.with_borrow_mut(|bytes| {
-        bytes.clear();
-        encode(&site.rule, &site.spans, bytes);
-        call.bytes_result(bytes)
-    })
+    site.follow(log.packed_rule());
+    site.bytes.clear();
+    site.bytes.extend(site.packed.to_ne_bytes());
+    log.pieces(&site.rule, &mut site.calendar, &mut site.spans, &mut site.bytes);
+    call.bytes_result(&site.bytes)
 }
 
-/// Leaves the bytes as they are: [`add_set`] reads them where they lie.
+/// Leaves the bytes as they are: [`combine`] reads them where they lie.
 fn deserialize(call: &mut Call) -> Datum {
     match call.datum(0) {
         Some(bytes) => bytes,
         None => call.null(),
     }
+}
+
+/// Adds the sessions of a serial form, without looking how they fit together: [`finish`] does.
+fn combine(call: &mut Call) -> Datum {
+    let site = call.kept(SetSite::new);
+    let state: Handle = call.pointer(STATE);
+    let Some(bytes) = call.bytes(1) else {
+        return call.pointer_result(state);
+    };
+    let (rule, pieces) = bytes.split_first_chunk().ok_or(Error::CorruptBytes("too few bytes")).or_raise();
+    let packed = u64::from_ne_bytes(*rule);
+    let pieces = pieces.as_chunks().0.iter().map(|piece| PackedSpan::from_bytes(*piece));
+    let arena = site.arenas.current(call);
+    let mut log = match SessionLog::open(state) {
+        Some(log) => log,
+        None => SessionLog::create_with_room(arena, packed, pieces.len()),
+    };
+    if log.packed_rule() != packed {
+        Rule::unpack(packed).same_as(&log.rule()).or_raise();
+    }
+    log.append(arena, pieces);
+    call.pointer_result(log.handle())
+}
+
+/// The state as a `sessionset`.
+fn finish(call: &mut Call) -> Datum {
+    let site = call.kept(SetSite::new);
+    let Some(log) = SessionLog::open(call.pointer(STATE)) else {
+        return call.null();
+    };
+    site.follow(log.packed_rule());
+    log.collect(&site.rule, &mut site.calendar, &mut site.spans);
+    site.bytes.clear();
+    encode(&site.rule, &site.spans, &mut site.bytes);
+    call.bytes_result(&site.bytes)
 }
 
 pg_function!(
@@ -138,14 +179,22 @@ pg_function!(
     sessionize_daily_transition, pg_finfo_sessionize_daily_transition, daily_transition
 );
 pg_function!(
-    /// `(state, sessionset) → state` and `(state, deserialized state) → state`
+    /// `(state, sessionset) → state`
     sessionize_add_set, pg_finfo_sessionize_add_set, add_set
 );
 pg_function!(
-    /// `(state) → sessionset` and `(state) → bytea`
-    sessionize_finish, pg_finfo_sessionize_finish, finish
+    /// `(state) → bytea`
+    sessionize_serialize, pg_finfo_sessionize_serialize, serialize
 );
 pg_function!(
     /// `(bytea, internal) → deserialized state`
     sessionize_deserialize, pg_finfo_sessionize_deserialize, deserialize
+);
+pg_function!(
+    /// `(state, deserialized state) → state`
+    sessionize_combine, pg_finfo_sessionize_combine, combine
+);
+pg_function!(
+    /// `(state) → sessionset`
+    sessionize_finish, pg_finfo_sessionize_finish, finish
 );

@@ -30,10 +30,24 @@ struct Numbering {
     direction: Direction,
 }
 
+/// What the function keeps from row to row, whatever their partition.
+#[derive(Default)]
+struct Site {
+    arguments: RuleArguments,
+    /// Whether the rule is the same for all rows, once that is known.
+    has_one_rule: Option<bool>,
+}
+
 fn session_number(call: &mut Call) -> Datum {
-    let numbering: &mut Numbering = next_row(call);
-    let arguments = call.kept(RuleArguments::default);
-    arguments.refresh_timeout(call, 1);
+    let Site { arguments, has_one_rule } = call.kept(Site::default);
+    let numbering: &mut Numbering;
+    if *has_one_rule == Some(true) {
+        numbering = next_row(call, 1);
+    } else {
+        numbering = next_row(call, call.argument_count());
+        arguments.refresh_timeout(call, 1);
+        has_one_rule.get_or_insert_with(|| call.are_constant(1));
+    }
     match call.instant(0).filter(|instant| is_finite(*instant)) {
         Some(instant) => call.bigint(numbering.take(instant, arguments)),
         None => call.null(),

@@ -167,7 +167,8 @@ impl<'a> Rebuilding<'a> {
 
     fn write(&self, history: &History, assigned: &[Option<i64>], gone: &[i64], merged: Vec<(i64, i64)>) -> bool {
         // Rows first: if some are not where they were, nothing else is written.
-        let mut misplaced: FxHashMap<(usize, Oid), Vec<(Place, Option<i64>)>> = FxHashMap::default();
+        type Rows = Vec<(Place, Option<i64>)>;
+        let mut misplaced: FxHashMap<(usize, Oid), Rows> = FxHashMap::default();
         for ((table, row), session) in self.rows.iter().zip(assigned) {
             if row.guess != *session {
                 misplaced.entry((*table, row.place.relation)).or_default().push((row.place, *session));

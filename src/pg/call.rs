@@ -65,6 +65,13 @@ impl<'a> Call<'a> {
         self.info.nargs as usize
     }
 
+    /// Whether all arguments from a position on are the same at each call of this call site.
+    pub fn are_constant(&self, position: usize) -> bool {
+        // SAFETY: `flinfo` belongs to the call site and knows its arguments.
+        (position..self.argument_count())
+            .all(|index| unsafe { pg_sys::get_fn_expr_arg_stable(self.info.flinfo, index as i32) })
+    }
+
     /// An argument that is not NULL.
     #[inline]
     pub fn datum(&self, index: usize) -> Option<pg_sys::Datum> {

@@ -27,10 +27,14 @@ struct Kept<T> {
     value: std::mem::MaybeUninit<T>,
 }
 
-/// Fills in the arguments of the call from the current row and says that earlier rows are not needed any more.
-/// Gives what the function keeps for the rows of this partition, which starts as the default.
+/// How often PostgreSQL is told that earlier rows are not needed any more: telling it at each row takes longer than
+/// a few rows in memory are worth.
+const ROWS_KEPT: i64 = 128;
+
+/// Fills in the first `count` arguments of the call from the current row. Gives what the function keeps for the rows
+/// of this partition, which starts as the default.
 #[inline]
-pub fn next_row<'a, T: Default>(call: &mut Call<'a>) -> &'a mut T {
+pub fn next_row<'a, T: Default>(call: &mut Call<'a>, count: usize) -> &'a mut T {
     const { assert!(!std::mem::needs_drop::<T>(), "PostgreSQL drops nothing") };
     const { assert!(align_of::<Kept<T>>() <= 8, "PostgreSQL aligns to 8") };
     let info = call.info();
@@ -41,7 +45,7 @@ pub fn next_row<'a, T: Default>(call: &mut Call<'a>) -> &'a mut T {
         panic!("window function called outside a window");
     }
     let window = info.context.cast::<pg_sys::WindowObjectData>();
-    let count = info.nargs as usize;
+    assert!(count <= info.nargs as usize);
     let arguments = info.args.as_mut_ptr();
     // SAFETY: the tag says that this is a window object, and the record has room for `count` arguments. One guard
     // around all calls is enough: an error jumps over nothing but this closure, which owns nothing to drop. The
@@ -52,7 +56,10 @@ pub fn next_row<'a, T: Default>(call: &mut Call<'a>) -> &'a mut T {
                 let argument = arguments.add(index);
                 (*argument).value = WinGetFuncArgCurrent(window, index as c_int, &raw mut (*argument).isnull);
             }
-            WinSetMarkPosition(window, WinGetCurrentPosition(window));
+            let position = WinGetCurrentPosition(window);
+            if position % ROWS_KEPT == 0 {
+                WinSetMarkPosition(window, position);
+            }
             WinGetPartitionLocalMemory(window, size_of::<Kept<T>>())
         });
         let kept = &mut *kept.cast::<Kept<T>>();

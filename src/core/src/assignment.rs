@@ -419,12 +419,12 @@ impl History {
                 next_open = Some(place);
             }
         }
-        for place in 0..self.sessions.len() {
+        for (place, next) in nexts.into_iter().enumerate() {
             if self.sessions[place].cancelled_at.is_some() {
                 continue;
             }
             let span = self.sessions[place].span();
-            let next = nexts[place].map(|next| self.sessions[next].span());
+            let next = next.map(|next: usize| self.sessions[next].span());
             let beside = latest_before.iter().chain(&next).any(|other| app.rule.joins(calendar, other, &span));
             let session = &mut self.sessions[place];
             session.next_first = match next {

@@ -25,6 +25,25 @@ pub struct PackedSpan {
 }
 
 impl PackedSpan {
+    /// No events.
+    pub const NOTHING: PackedSpan = PackedSpan { first: 0, content: 0 };
+
+    /// The span as bytes, for another process on this machine.
+    #[inline]
+    pub fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.first.to_ne_bytes());
+        bytes[8..].copy_from_slice(&self.content.to_ne_bytes());
+        bytes
+    }
+
+    /// The span that [`PackedSpan::to_bytes`] made `bytes` of.
+    #[inline]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let [first, content] = [0, 8].map(|start| std::array::from_fn(|place| bytes[start + place]));
+        PackedSpan { first: Instant::from_ne_bytes(first), content: u64::from_ne_bytes(content) }
+    }
+
     /// The span again.
     #[inline]
     pub fn unpack(self) -> Span {

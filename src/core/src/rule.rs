@@ -104,8 +104,8 @@ impl Rule {
         }
     }
 
-    /// The rule as one number, for structures that hold many: [`Rule::unpack`] reads it back
-    /// in the same process.
+    /// The rule as one number, for structures that hold many: [`Rule::unpack`] of the same build
+    /// reads it back.
     pub fn pack(&self) -> u64 {
         match *self {
             Rule::Timeout { timeout, boundary: Boundary::Exclusive } => (timeout as u64) << 2,

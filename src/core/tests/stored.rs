@@ -126,7 +126,7 @@ proptest! {
         let (first, last) = if near { (first, first.saturating_add(last.rem_euclid(20 * DAY))) } else { (first.min(last), first.max(last)) };
         let span = Span { first, last, count };
         let mut pieces = Vec::new();
-        PackedSpan::pack_in_pieces(&span, |piece| pieces.push(piece.unpack()));
+        PackedSpan::pack_in_pieces(&span, |piece| pieces.push(PackedSpan::from_bytes(piece.to_bytes()).unpack()));
         prop_assert!(pieces.len() <= 8, "a span must stay small, {} pieces", pieces.len());
         pieces.reverse();
         let joined = SessionSet::from_spans(rule, pieces);
