@@ -120,7 +120,7 @@ BEGIN
     SELECT coalesce(array_agg(session.session_id), '{}'), array_agg(session.app_id), array_agg(session.visitor) INTO chosen
       FROM sessionize.sessions AS session JOIN unnest(state.ids[:size]) AS next (session_id) USING (session_id);
     state.ids := state.ids[size + 1:];
-    chosen := sessionize.lock_sessions(chosen, sessionize.inactive_condition(since, purge.started_at, (purge.filter ->> 'anonymous')::boolean, 'locked'));
+    chosen := sessionize.lock_sessions(chosen, since, sessionize.old_condition(since, purge.started_at, (purge.filter ->> 'anonymous')::boolean));
     removed := sessionize.remove_sessions(chosen, false);
     -- Those of whom nothing inactive is left now: none is counted twice.
     EXECUTE format('SELECT count(*) FROM (SELECT DISTINCT * FROM unnest($1, $2)) AS owner (app_id, visitor) WHERE NOT EXISTS ('
