@@ -36,7 +36,7 @@ impl AsOwner {
             // Schemas by their names lead other roles to the same ones, so plans that these made stay valid.
             set_path(first_text(VISIBLE_SCHEMAS, &[], &[]).unwrap_or_default());
             // Nor do the settings that a purge makes for its own statements reach them.
-            for name in [c"enable_hashjoin", c"enable_seqscan", c"plan_cache_mode"] {
+            for name in [c"work_mem", c"enable_hashjoin", c"enable_seqscan", c"plan_cache_mode"] {
                 let value = CStr::from_ptr(pg_sys::GetConfigOptionResetString(name.as_ptr())).to_owned();
                 set(name, &value);
             }
