@@ -130,19 +130,30 @@ COMMENT ON FUNCTION sessionize.attached_rows(regclass, name, bigint[], boolean) 
 
 CREATE FUNCTION sessionize.forget() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan SET enable_hashjoin = on SET enable_seqscan = on
 AS $$
 DECLARE
+    -- set by purges, which hold the visitors: 'gone' or 'locked'
+    visitors constant text := coalesce(current_setting('pg_sessionize.visitors', true), '');
     apps integer[];
     names text[];
 BEGIN
     DELETE FROM sessionize.merged_sessions AS merged USING gone WHERE merged.survivor = gone.session_id;
     DELETE FROM sessionize.session_changes AS change USING gone WHERE change.session_id = gone.session_id;
-    -- New sessions come under the lock of the visitor. So lock first, then look again: the second statement sees what
-    -- was committed while the first one waited. A DELETE by hand has not locked visitors in order, hence does not wait.
-    SELECT array_agg(locked.app_id), array_agg(locked.visitor) INTO apps, names
-      FROM (SELECT visitor.app_id, visitor.visitor FROM sessionize.visitors AS visitor
-              JOIN (SELECT DISTINCT gone.app_id, gone.visitor FROM gone) AS owner USING (app_id, visitor)
-               FOR UPDATE OF visitor SKIP LOCKED) AS locked;
+    IF visitors = 'gone' THEN
+        RETURN NULL;
+    ELSIF visitors = 'locked' THEN
+        SELECT array_agg(owner.app_id), array_agg(owner.visitor) INTO apps, names
+          FROM (SELECT DISTINCT gone.app_id, gone.visitor FROM gone) AS owner;
+    ELSE
+        -- New sessions come under the lock of the visitor. So lock first, then look again: the second statement sees
+        -- what was committed while the first one waited. A DELETE by hand has not locked visitors in order, hence does
+        -- not wait.
+        SELECT array_agg(locked.app_id), array_agg(locked.visitor) INTO apps, names
+          FROM (SELECT visitor.app_id, visitor.visitor FROM sessionize.visitors AS visitor
+                  JOIN (SELECT DISTINCT gone.app_id, gone.visitor FROM gone) AS owner USING (app_id, visitor)
+                   FOR UPDATE OF visitor SKIP LOCKED) AS locked;
+    END IF;
     DELETE FROM sessionize.visitors AS visitor
      USING unnest(apps, names) AS locked (app_id, visitor)
      WHERE visitor.app_id = locked.app_id AND visitor.visitor = locked.visitor

@@ -17,19 +17,27 @@ END $$;
 COMMENT ON FUNCTION sessionize.inactive_since(integer, timestamptz) IS
     'the latest instant of a last event that makes a visitor inactive for that many days of 24 hours';
 
-CREATE FUNCTION sessionize.inactive_condition(since timestamptz, at timestamptz, anonymous boolean, among text DEFAULT 'sessionize.sessions') RETURNS text
+CREATE FUNCTION sessionize.old_condition(since timestamptz, at timestamptz, anonymous boolean) RETURNS text
     LANGUAGE sql STABLE SET datestyle = 'ISO' -- instants as text that reads the same everywhere
 BEGIN ATOMIC
-    SELECT format('session.last_event_day <= %1$L AND session.last_event_at <= %2$L AND session.expires_at <= %3$L%4$s AND NOT EXISTS ('
-                      'SELECT FROM %5$s AS later'
+    SELECT format('session.last_event_at <= %L AND session.expires_at <= %L%s', since, at,
+                  CASE WHEN anonymous THEN ' AND session.customer IS NULL'
+                       WHEN NOT anonymous THEN ' AND session.customer IS NOT NULL' END);
+END;
+COMMENT ON FUNCTION sessionize.old_condition(timestamptz, timestamptz, boolean) IS
+    'what inactivity asks of a session by itself, as an SQL condition on sessionize.sessions AS session';
+
+CREATE FUNCTION sessionize.inactive_condition(since timestamptz, at timestamptz, anonymous boolean) RETURNS text
+    LANGUAGE sql STABLE SET datestyle = 'ISO'
+BEGIN ATOMIC
+    SELECT format('session.last_event_day <= %1$L AND %3$s AND NOT EXISTS ('
+                      'SELECT FROM sessionize.sessions AS later'
                       ' WHERE later.app_id = session.app_id AND later.visitor = session.visitor'
                       ' AND later.last_event_day >= %1$L AND later.last_event_at > %2$L)',
-                  (since AT TIME ZONE 'UTC')::date, since, at,
-                  CASE WHEN anonymous THEN ' AND session.customer IS NULL'
-                       WHEN NOT anonymous THEN ' AND session.customer IS NOT NULL' END, among);
+                  (since AT TIME ZONE 'UTC')::date, since, sessionize.old_condition(since, at, anonymous));
 END;
-COMMENT ON FUNCTION sessionize.inactive_condition(timestamptz, timestamptz, boolean, text) IS
-    'the one place that says which sessions are inactive, as an SQL condition on sessionize.sessions AS session: expired, and nothing later of the visitor in the application. An index on days narrows it down. among: where else all sessions of the visitors are found';
+COMMENT ON FUNCTION sessionize.inactive_condition(timestamptz, timestamptz, boolean) IS
+    'the one place that says which sessions are inactive, as an SQL condition on sessionize.sessions AS session: expired, and nothing later of the visitor in the application. An index on days narrows it down';
 
 CREATE TYPE sessionize.chosen_sessions AS (ids bigint[], apps integer[], visitors text[]);
 COMMENT ON TYPE sessionize.chosen_sessions IS 'sessions, and the application and visitor of each';

@@ -22,7 +22,8 @@ COMMENT ON TABLE sessionize.purges IS
 SELECT pg_catalog.pg_extension_config_dump('sessionize.purges', '');
 SELECT pg_catalog.pg_extension_config_dump('sessionize.purges_purge_id_seq', '');
 
-CREATE FUNCTION sessionize.lock_sessions(candidates sessionize.chosen_sessions, condition text) RETURNS sessionize.chosen_sessions
+CREATE FUNCTION sessionize.lock_sessions(candidates sessionize.chosen_sessions, since timestamptz, condition text)
+    RETURNS sessionize.chosen_sessions
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
@@ -38,20 +39,22 @@ BEGIN
     PERFORM FROM sessionize.visitors AS visitor JOIN unnest(apps, names) AS owner (app_id, visitor) USING (app_id, visitor)
       ORDER BY visitor.app_id, visitor.visitor
         FOR UPDATE OF visitor;
-    -- What is locked is read as it is now, so the condition is judged afresh.
+    -- What is locked is read as it is now, so the conditions are judged afresh.
     EXECUTE format('WITH locked AS MATERIALIZED ('
-                   'SELECT session.session_id, session.app_id, session.visitor, session.last_event_day, session.last_event_at,'
-                   ' session.expires_at, session.customer '
+                   'SELECT session.session_id, session.app_id, session.visitor, session.last_event_at, session.expires_at, session.customer '
                    'FROM sessionize.sessions AS session JOIN unnest($1, $2) AS owner (app_id, visitor) USING (app_id, visitor) '
-                   'ORDER BY session.session_id FOR UPDATE OF session) '
+                   'ORDER BY session.session_id FOR UPDATE OF session'
+                   '), judged AS ('
+                   'SELECT *, max(last_event_at) OVER (PARTITION BY app_id, visitor) AS last_of_visitor FROM locked) '
                    'SELECT array_agg(session.session_id), array_agg(session.app_id), array_agg(session.visitor) '
-                   'FROM locked AS session JOIN unnest($3) AS candidate (session_id) USING (session_id) WHERE %s', condition)
-       INTO chosen USING apps, names, candidates.ids;
+                   'FROM judged AS session JOIN unnest($3) AS candidate (session_id) USING (session_id) '
+                   'WHERE session.last_of_visitor <= $4 AND %s', condition)
+       INTO chosen USING apps, names, candidates.ids, since;
     chosen.ids := coalesce(chosen.ids, '{}');
     RETURN chosen;
 END $$;
-COMMENT ON FUNCTION sessionize.lock_sessions(sessionize.chosen_sessions, text) IS
-    'locks the visitors of these sessions, and all sessions of these visitors, until the transaction ends; gives those of the sessions that still meet a condition on session among locked';
+COMMENT ON FUNCTION sessionize.lock_sessions(sessionize.chosen_sessions, timestamptz, text) IS
+    'locks the visitors of these sessions, and all sessions of these visitors, until the transaction ends; gives those of the sessions that still meet a condition on session and whose visitor has no later event';
 
 CREATE FUNCTION sessionize.held_sessions(ids bigint[]) RETURNS TABLE (session_id bigint, relation regclass)
     LANGUAGE sql STABLE
@@ -75,6 +78,7 @@ COMMENT ON FUNCTION sessionize.sum_counts(jsonb, jsonb) IS 'the sums of two obje
 
 CREATE FUNCTION sessionize.delete_sessions(ids bigint[], OUT sessions bigint, OUT cascaded jsonb, OUT kept bigint[], OUT detail text)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+    SET pg_sessionize.visitors = 'locked'
 AS $$
 DECLARE
     half constant integer := cardinality(ids) / 2;
@@ -106,7 +110,54 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION sessionize.delete_sessions(bigint[]) IS
-    'deletes sessions and what belongs to them, except where a foreign key further down forbids it: how many went, rows that went with them by table, which were kept, and an example of why';
+    'deletes sessions of locked visitors and what belongs to them, except where a foreign key further down forbids it: how many went, rows that went with them by table, which were kept, and an example of why';
+
+CREATE FUNCTION sessionize.count_sessions(apps integer[], visitors text[]) RETURNS bigint
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+    SET enable_hashjoin = on SET enable_seqscan = on
+AS $$
+BEGIN
+    RETURN (SELECT count(*) FROM sessionize.sessions AS session
+              JOIN unnest(apps, visitors) AS owner (app_id, visitor) USING (app_id, visitor));
+END $$;
+COMMENT ON FUNCTION sessionize.count_sessions(integer[], text[]) IS 'how many sessions these visitors have';
+
+-- The visitors are locked by deleting them, and who loses all sessions needs no lock on these either: each is judged
+-- afresh as it goes. Nearly always that is all. Without hash joins and whole tables rows go in the order of the indexes,
+-- which is the order that everybody follows.
+CREATE FUNCTION sessionize.delete_visitors(
+    candidates sessionize.chosen_sessions, condition text, OUT sessions bigint, OUT visitors bigint, OUT cascaded jsonb
+)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+    SET enable_hashjoin = off SET enable_seqscan = off SET pg_sessionize.visitors = 'gone'
+AS $$
+DECLARE
+    ids constant bigint[] := ARRAY(SELECT id FROM unnest(candidates.ids) AS id ORDER BY id);
+    apps integer[];
+    names text[];
+BEGIN
+    SELECT array_agg(owner.app_id), array_agg(owner.visitor) INTO apps, names
+      FROM (SELECT DISTINCT candidate.app_id, candidate.visitor COLLATE "C" AS visitor
+              FROM unnest(candidates.apps, candidates.visitors) AS candidate (app_id, visitor) ORDER BY 1, 2) AS owner;
+    DELETE FROM sessionize.visitors AS visitor USING unnest(apps, names) AS owner (app_id, visitor)
+     WHERE visitor.app_id = owner.app_id AND visitor.visitor = owner.visitor COLLATE "C";
+    GET DIAGNOSTICS visitors = ROW_COUNT;
+    IF sessionize.count_sessions(apps, names) = cardinality(ids) THEN
+        PERFORM sessionize.take_cascaded();
+        EXECUTE format('DELETE FROM sessionize.sessions AS session USING unnest($1) AS going (session_id) '
+                       'WHERE session.session_id = going.session_id AND %s', condition) USING ids;
+        GET DIAGNOSTICS sessions = ROW_COUNT;
+    END IF;
+    IF sessions = cardinality(ids) THEN
+        SELECT coalesce(jsonb_object_agg(taken.relation, taken.row_count), '{}') INTO cascaded FROM sessionize.take_cascaded() AS taken;
+        RETURN;
+    END IF;
+    RAISE EXCEPTION USING ERRCODE = 'serialization_failure'; -- undoes all of it
+EXCEPTION WHEN serialization_failure OR foreign_key_violation OR restrict_violation THEN
+    sessions := NULL;
+END $$;
+COMMENT ON FUNCTION sessionize.delete_visitors(sessionize.chosen_sessions, text) IS
+    'deletes visitors with all of their sessions, if these are exactly the candidates, still meet a condition on session, and nothing forbids deleting them; else sessions is NULL and nothing was done';
 
 CREATE FUNCTION sessionize.name_counts(counts jsonb, OUT events bigint, OUT dependents jsonb)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -164,6 +215,74 @@ END $$;
 COMMENT ON FUNCTION sessionize.remove_sessions(sessionize.chosen_sessions, boolean) IS
     'deletes locked sessions with all that belongs to them, or with dry_run counts what would go; says which foreign keys keep some';
 
+CREATE FUNCTION sessionize.split_candidates(
+    candidates sessionize.chosen_sessions, OUT whole sessionize.chosen_sessions, OUT rest sessionize.chosen_sessions
+)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH candidate AS (
+        SELECT * FROM unnest(candidates.ids, candidates.apps, candidates.visitors) AS candidate (session_id, app_id, visitor)
+    ), leaving AS (
+        SELECT owner.app_id, owner.visitor
+          FROM (SELECT app_id, visitor, count(*) AS sessions FROM candidate GROUP BY app_id, visitor) AS owner
+          JOIN sessionize.sessions AS session USING (app_id, visitor)
+         GROUP BY owner.app_id, owner.visitor, owner.sessions HAVING count(*) = owner.sessions
+    ), judged AS (
+        SELECT candidate.*, leaving.visitor IS NOT NULL AS leaves FROM candidate LEFT JOIN leaving USING (app_id, visitor)
+    )
+    SELECT ROW(coalesce(array_agg(session_id) FILTER (WHERE leaves), '{}'), array_agg(app_id) FILTER (WHERE leaves),
+               array_agg(visitor) FILTER (WHERE leaves))::sessionize.chosen_sessions,
+           ROW(coalesce(array_agg(session_id) FILTER (WHERE NOT leaves), '{}'), array_agg(app_id) FILTER (WHERE NOT leaves),
+               array_agg(visitor) FILTER (WHERE NOT leaves))::sessionize.chosen_sessions
+      FROM judged;
+END;
+COMMENT ON FUNCTION sessionize.split_candidates(sessionize.chosen_sessions) IS
+    'the candidates among them that are all sessions of their visitors, and the others';
+
+CREATE FUNCTION sessionize.remove_inactive(
+    candidates sessionize.chosen_sessions, since timestamptz, at timestamptz, anonymous boolean,
+    OUT sessions bigint, OUT visitors bigint, OUT events bigint, OUT dependents jsonb, OUT kept bigint, OUT detail text
+)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    condition constant text := sessionize.old_condition(since, at, anonymous);
+    parts record;
+    whole record;
+    others record;
+BEGIN
+    SELECT NULL::bigint AS sessions, NULL::bigint AS visitors, NULL::jsonb AS cascaded INTO whole;
+    IF NOT EXISTS (SELECT FROM sessionize.holding_tables) THEN
+        whole := sessionize.delete_visitors(candidates, condition);
+        IF whole.sessions IS NULL THEN
+            -- Some visitors keep a session: because a filter leaves it out, or because they have just come back.
+            parts := sessionize.split_candidates(candidates);
+            IF cardinality((parts.whole).ids) < cardinality(candidates.ids) THEN
+                whole := sessionize.delete_visitors(parts.whole, condition);
+                candidates := CASE WHEN whole.sessions IS NULL THEN candidates ELSE parts.rest END;
+            END IF;
+        ELSE
+            candidates.ids := '{}';
+        END IF;
+    END IF;
+    IF candidates.ids <> '{}' THEN
+        others := sessionize.remove_sessions(
+            sessionize.lock_sessions(candidates, since, condition), false);
+    ELSE
+        others := sessionize.remove_sessions(ROW('{}', NULL, NULL), false);
+    END IF;
+    SELECT named.events, named.dependents INTO events, dependents
+      FROM sessionize.name_counts(coalesce(whole.cascaded, '{}')) AS named;
+    sessions := coalesce(whole.sessions, 0) + others.sessions;
+    visitors := coalesce(whole.visitors, 0) + others.visitors;
+    events := events + others.events;
+    dependents := sessionize.sum_counts(dependents, others.dependents);
+    kept := others.kept;
+    detail := others.detail;
+END $$;
+COMMENT ON FUNCTION sessionize.remove_inactive(sessionize.chosen_sessions, timestamptz, timestamptz, boolean) IS
+    'deletes those of the sessions that are still inactive once they are locked, with all that belongs to them';
+
 CREATE FUNCTION sessionize.report_kept(kept bigint, detail text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -174,6 +293,32 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION sessionize.report_kept(bigint, text) IS 'warns of sessions that foreign keys keep';
+
+CREATE FUNCTION sessionize.note_purge(
+    kind text, app_id integer, filter jsonb, begun timestamptz,
+    sessions bigint, visitors bigint, events bigint, dependents jsonb, kept bigint, detail text
+) RETURNS void
+    LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT sessionize.report_kept(kept, detail);
+    INSERT INTO sessionize.purges (kind, app_id, filter, started_at, finished_at, sessions, visitors, events, dependents, kept, outcome, detail)
+    VALUES (kind, app_id, jsonb_strip_nulls(filter), begun, clock_timestamp(), sessions, visitors, events, dependents, kept, 'done', detail);
+END;
+COMMENT ON FUNCTION sessionize.note_purge(text, integer, jsonb, timestamptz, bigint, bigint, bigint, jsonb, bigint, text) IS
+    'writes down what went, and warns of sessions that had to stay';
+
+CREATE FUNCTION sessionize.require_expected(expected bigint, going bigint, kept bigint) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- What stays in any case may have been left out of the count: a dry run does that.
+    IF expected NOT IN (going, going + kept) THEN
+        RAISE EXCEPTION 'expected % inactive sessions, found %', expected, going + kept
+            USING ERRCODE = '55000', DETAIL = 'Nothing was deleted.',
+                  HINT = 'Look at the list again: count_inactive_sessions() with the same filters gives the number to expect.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.require_expected(bigint, bigint, bigint) IS 'refuses (55000) another number of sessions than the one confirmed';
 
 CREATE FUNCTION purge_inactive_sessions(
     days integer,
@@ -189,26 +334,21 @@ DECLARE
     begun constant timestamptz := clock_timestamp();
     since constant timestamptz := sessionize.inactive_since($1, now());
     wanted_app constant integer := sessionize.app_id($2);
-    chosen sessionize.chosen_sessions := sessionize.choose_sessions(wanted_app, sessionize.inactive_condition(since, now(), $3));
+    chosen constant sessionize.chosen_sessions := sessionize.choose_sessions(wanted_app, sessionize.inactive_condition(since, now(), $3));
+    held constant bigint := (SELECT count(DISTINCT held.session_id) FROM sessionize.held_sessions(chosen.ids) AS held);
     removed record;
 BEGIN
-    IF NOT coalesce($5, false) THEN
-        chosen := sessionize.lock_sessions(chosen, sessionize.inactive_condition(since, now(), $3, 'locked'));
+    PERFORM sessionize.require_expected($4, cardinality(chosen.ids) - held, held);
+    IF $5 THEN
+        removed := sessionize.remove_sessions(chosen, true);
+        PERFORM sessionize.report_kept(removed.kept, removed.detail);
+    ELSE
+        removed := sessionize.remove_inactive(chosen, since, now(), $3);
+        PERFORM sessionize.require_expected($4, removed.sessions, removed.kept);
+        PERFORM sessionize.note_purge('purge', wanted_app, jsonb_build_object('days', $1, 'app', $2, 'anonymous', $3, 'expected', $4), begun,
+                                      removed.sessions, removed.visitors, removed.events, removed.dependents, removed.kept, removed.detail);
     END IF;
-    -- What stays in any case may have been left out of the count: a dry run does that.
-    IF $4 <> cardinality(chosen.ids) AND $4 <> cardinality(chosen.ids) - (SELECT count(DISTINCT held.session_id) FROM sessionize.held_sessions(chosen.ids) AS held) THEN
-        RAISE EXCEPTION 'expected % inactive sessions, found %', $4, cardinality(chosen.ids)
-            USING ERRCODE = '55000', DETAIL = 'Nothing was deleted.',
-                  HINT = 'Look at the list again: count_inactive_sessions() with the same filters gives the number to expect.';
-    END IF;
-    removed := sessionize.remove_sessions(chosen, coalesce($5, false));
-    PERFORM sessionize.report_kept(removed.kept, removed.detail);
     SELECT removed.sessions, removed.visitors, removed.events, removed.dependents INTO sessions, visitors, events, dependents;
-    IF NOT coalesce($5, false) THEN
-        INSERT INTO sessionize.purges (kind, app_id, filter, started_at, finished_at, sessions, visitors, events, dependents, kept, outcome, detail)
-        VALUES ('purge', wanted_app, jsonb_strip_nulls(jsonb_build_object('days', $1, 'app', $2, 'anonymous', $3, 'expected', $4)), begun,
-                clock_timestamp(), removed.sessions, removed.visitors, removed.events, removed.dependents, removed.kept, 'done', removed.detail);
-    END IF;
 END $$;
 COMMENT ON FUNCTION purge_inactive_sessions(integer, text, boolean, bigint, boolean) IS
     'deletes all sessions that inactive_sessions() shows, with what belongs to them, for good and in one transaction. expected: the number of sessions confirmed; with another one nothing is deleted (55000). dry_run: only says what would go';
@@ -232,20 +372,18 @@ BEGIN
         RAISE EXCEPTION 'visitor must not be null' USING ERRCODE = '22004', HINT = 'Name the visitor to erase.';
     END IF;
     chosen := sessionize.choose_sessions(wanted_app, condition);
-    IF NOT coalesce($3, false) THEN
-        PERFORM sessionize.lock_sessions(chosen, 'true');
-        chosen := sessionize.choose_sessions(wanted_app, condition);
-    END IF;
-    removed := sessionize.remove_sessions(chosen, coalesce($3, false));
-    PERFORM sessionize.report_kept(removed.kept, removed.detail);
-    SELECT removed.sessions, removed.visitors, removed.events, removed.dependents INTO sessions, visitors, events, dependents;
-    IF NOT coalesce($3, false) THEN
+    IF $3 THEN
+        removed := sessionize.remove_sessions(chosen, true);
+        PERFORM sessionize.report_kept(removed.kept, removed.detail);
+    ELSE
+        PERFORM sessionize.lock_sessions(chosen, 'infinity', 'true');
+        removed := sessionize.remove_sessions(sessionize.choose_sessions(wanted_app, condition), false);
         PERFORM sessionize.uncount_visitor(wanted_app, $2);
         -- Who was erased is not written down; whoever knows the name can find the row by its hash.
-        INSERT INTO sessionize.purges (kind, app_id, filter, started_at, finished_at, sessions, visitors, events, dependents, kept, outcome, detail)
-        VALUES ('erase', wanted_app, jsonb_strip_nulls(jsonb_build_object('app', $1, 'visitor_sha256', encode(sha256(convert_to($2, 'UTF8')), 'hex'))),
-                begun, clock_timestamp(), removed.sessions, removed.visitors, removed.events, removed.dependents, removed.kept, 'done', removed.detail);
+        PERFORM sessionize.note_purge('erase', wanted_app, jsonb_build_object('app', $1, 'visitor_sha256', encode(sha256(convert_to($2, 'UTF8')), 'hex')), begun,
+                                      removed.sessions, removed.visitors, removed.events, removed.dependents, removed.kept, removed.detail);
     END IF;
+    SELECT removed.sessions, removed.visitors, removed.events, removed.dependents INTO sessions, visitors, events, dependents;
 END $$;
 COMMENT ON FUNCTION erase_visitor(text, text, boolean) IS
     'deletes all sessions of one visitor, whatever their state, with what belongs to them. dry_run: only says what would go';

@@ -1,10 +1,11 @@
 -- A purge in batches that commit, for tables that cannot wait.
 
 CREATE TYPE sessionize.sweep_state AS (
-    purge_id bigint, app_id integer, day date, ids bigint[], outcome text, failure text, message text, detail text, hint text
+    purge_id bigint, app_id integer, day date, ids bigint[], begun timestamptz,
+    outcome text, failure text, message text, detail text, hint text
 );
 COMMENT ON TYPE sessionize.sweep_state IS
-    'how far a sweep has come: the day whose sessions are gone through, those of them still to come, and how it ended';
+    'how far a sweep has come: the day whose sessions are gone through, those of them still to come, when the batch began, and how it ended';
 
 CREATE FUNCTION sessionize.lock_sweep(app_id integer, unlock boolean) RETURNS boolean
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -112,6 +113,7 @@ DECLARE
     finished bigint;
     removed record;
 BEGIN
+    state.begun := clock_timestamp();
     SELECT * INTO purge FROM sessionize.purges AS known WHERE known.purge_id = state.purge_id;
     size := purge.filter ->> 'batch_size';
     since := sessionize.inactive_since((purge.filter ->> 'days')::integer, purge.started_at);
@@ -120,7 +122,7 @@ BEGIN
     SELECT coalesce(array_agg(session.session_id), '{}'), array_agg(session.app_id), array_agg(session.visitor) INTO chosen
       FROM sessionize.sessions AS session JOIN unnest(state.ids[:size]) AS next (session_id) USING (session_id);
     state.ids := state.ids[size + 1:];
-    chosen := sessionize.lock_sessions(chosen, sessionize.inactive_condition(since, purge.started_at, (purge.filter ->> 'anonymous')::boolean, 'locked'));
+    chosen := sessionize.lock_sessions(chosen, since, sessionize.old_condition(since, purge.started_at, (purge.filter ->> 'anonymous')::boolean));
     removed := sessionize.remove_sessions(chosen, false);
     -- Those of whom nothing inactive is left now: none is counted twice.
     EXECUTE format('SELECT count(*) FROM (SELECT DISTINCT * FROM unnest($1, $2)) AS owner (app_id, visitor) WHERE NOT EXISTS ('
@@ -154,7 +156,9 @@ CREATE FUNCTION sessionize.rest_sweep(state sessionize.sweep_state) RETURNS sess
 AS $$
 BEGIN
     IF state.outcome IS NULL THEN
-        PERFORM pg_sleep_for((known.filter ->> 'pause')::interval) FROM sessionize.purges AS known WHERE known.purge_id = state.purge_id;
+        -- Half the time unless told otherwise: a sweep that never rested would take its share of a processor from others.
+        PERFORM pg_sleep_for(coalesce((known.filter ->> 'pause')::interval, clock_timestamp() - state.begun))
+           FROM sessionize.purges AS known WHERE known.purge_id = state.purge_id;
     END IF;
     RETURN state;
 EXCEPTION WHEN query_canceled THEN
@@ -162,7 +166,8 @@ EXCEPTION WHEN query_canceled THEN
     state.outcome := 'failed';
     RETURN state;
 END $$;
-COMMENT ON FUNCTION sessionize.rest_sweep(sessionize.sweep_state) IS 'lets others work for as long as the sweep was told to';
+COMMENT ON FUNCTION sessionize.rest_sweep(sessionize.sweep_state) IS
+    'lets others work for as long as the sweep was told to, or else for as long as the batch took';
 
 CREATE FUNCTION sessionize.end_sweep(state sessionize.sweep_state) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -232,4 +237,4 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON PROCEDURE sweep_inactive_sessions(integer, text, boolean, integer, interval, interval) IS
-    'deletes what purge_inactive_sessions() would, in batches that commit. One at a time; stops after max_runtime; rests for pause between batches. After a kill the next one goes on. See sessionize.progress and sessionize.purges';
+    'deletes what purge_inactive_sessions() would, in batches that commit. One at a time; stops after max_runtime; rests for pause after each batch, by default for as long as the batch took (''0'': not at all). After a kill the next one goes on. See sessionize.progress and sessionize.purges';

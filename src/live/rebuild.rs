@@ -17,8 +17,8 @@ use super::settings::{self, AppSettings, own_tables};
 use super::settle::remember_latest;
 use super::statement;
 use super::store::{
-    Written, delete_sessions, insert_sessions, load_sessions, lock_visitors, note_changed, settled_day, update_sessions,
-    visitors_of,
+    Written, delete_sessions, insert_sessions, load_sessions, lock_visitors, note_changed, settled_day,
+    update_sessions, visitors_of,
 };
 use crate::pg::call::Call;
 use crate::pg::error::Report;

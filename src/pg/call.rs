@@ -20,11 +20,10 @@ macro_rules! pg_function {
 
         $(#[$documentation])*
         #[unsafe(no_mangle)]
-        #[pgrx::pg_guard]
         pub unsafe extern "C-unwind" fn $name(fcinfo: pgrx::pg_sys::FunctionCallInfo) -> pgrx::pg_sys::Datum {
-            // SAFETY: PostgreSQL passes a valid call record, and no other reference to it lives during the call.
-            let mut call = unsafe { $crate::pg::call::Call::new(fcinfo) };
-            $body(&mut call)
+            // SAFETY: PostgreSQL passes a valid call record, and no other reference to it lives during the call; its
+            // own frames hold nothing that has to be dropped.
+            unsafe { $crate::pg::error::guarded(|| $body(&mut $crate::pg::call::Call::new(fcinfo))) }
         }
     };
 }

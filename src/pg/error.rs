@@ -1,8 +1,13 @@
 //! Errors as people see them: SQLSTATE, message, DETAIL, HINT.
 
+use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use cee_scape::call_with_sigsetjmp;
 use pgrx::PgLogLevel;
 pub use pgrx::PgSqlErrorCode as SqlState;
-use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::{ErrorReport, pgrx_extern_c_guard};
 use sessionize_core::Error;
 
 /// An error on its way to the client.
@@ -77,5 +82,64 @@ pub trait OrRaise<T> {
 impl<T, E: Into<Report>> OrRaise<T> for Result<T, E> {
     fn or_raise(self) -> T {
         self.unwrap_or_else(|error| error.into().raise())
+    }
+}
+
+/// PostgreSQL's record of an error on its way through our functions.
+struct Thrown(*mut pg_sys::ErrorData);
+
+// SAFETY: it never leaves the one thread of a backend; a panic's payload has to be Send all the same.
+unsafe impl Send for Thrown {}
+
+unsafe extern "C-unwind" {
+    fn ReThrowError(error: *mut pg_sys::ErrorData) -> !;
+}
+
+/// Calls what may run code of users. An error unwinds our functions and leaves them, by [`guarded`], as it came:
+/// pgrx would take codes that it does not know for XX000, and forget the context and the names of tables.
+///
+/// # Safety
+/// The call must be one of PostgreSQL's own functions, declared without pgrx's guard, and nothing that has to be dropped.
+pub(super) unsafe fn passing_errors<T>(call: impl FnOnce() -> T) -> T {
+    // SAFETY: what PG_TRY does. Between setting and jumping there are only the frames of PostgreSQL and of the call.
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let handler = pg_sys::PG_exception_stack;
+        let callbacks = pg_sys::error_context_stack;
+        let mut result = MaybeUninit::uninit();
+        let thrown = call_with_sigsetjmp(false, |jump| {
+            pg_sys::PG_exception_stack = std::ptr::from_ref(jump).cast_mut().cast();
+            result.write(call());
+            0
+        });
+        pg_sys::PG_exception_stack = handler;
+        pg_sys::error_context_stack = callbacks;
+        if thrown == 0 {
+            return result.assume_init();
+        }
+        pg_sys::CurrentMemoryContext = context;
+        let error = pg_sys::CopyErrorData();
+        pg_sys::FlushErrorState();
+        resume_unwind(Box::new(Thrown(error)))
+    }
+}
+
+/// Runs the body of a function that PostgreSQL calls; errors and panics inside become PostgreSQL errors.
+///
+/// # Safety
+/// As for pgrx's guard: between PostgreSQL and this call nothing waits to be dropped.
+pub unsafe fn guarded<T>(body: impl FnOnce() -> T) -> T {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(value) => value,
+        Err(payload) => match payload.downcast::<Thrown>() {
+            Ok(thrown) => {
+                let error = thrown.0;
+                drop(thrown);
+                // SAFETY: the copy lies in a memory context that lives until the transaction is rolled back.
+                unsafe { ReThrowError(error) }
+            }
+            // SAFETY: the caller vouches for the frames; nothing of this one is left to be dropped.
+            Err(payload) => unsafe { pgrx_extern_c_guard(move || resume_unwind(payload)) },
+        },
     }
 }

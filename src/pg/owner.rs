@@ -35,6 +35,12 @@ impl AsOwner {
             set_path(configured);
             // Schemas by their names lead other roles to the same ones, so plans that these made stay valid.
             set_path(first_text(VISIBLE_SCHEMAS, &[], &[]).unwrap_or_default());
+            // Nor do the settings that a purge makes for its own statements reach them.
+            for name in [c"work_mem", c"enable_hashjoin", c"enable_seqscan", c"plan_cache_mode"] {
+                let value = CStr::from_ptr(pg_sys::GetConfigOptionResetString(name.as_ptr())).to_owned();
+                set(name, &value);
+            }
+            set(c"pg_sessionize.visitors", c"");
             settings
         });
         switched

@@ -5,7 +5,17 @@ use std::ffi::CString;
 use pgrx::{FromDatum, pg_sys};
 use sessionize_core::Instant;
 
-use super::error::{Report, SqlState};
+use super::error::{Report, SqlState, passing_errors};
+
+unsafe extern "C-unwind" {
+    fn SPI_execute_plan(
+        plan: pg_sys::SPIPlanPtr,
+        values: *mut pg_sys::Datum,
+        nulls: *const std::ffi::c_char,
+        read_only: bool,
+        limit: std::ffi::c_long,
+    ) -> std::ffi::c_int;
+}
 
 /// A connection to the executor; what statements give lives until it ends. Connections nest.
 pub struct Connection(());
@@ -27,7 +37,8 @@ impl Connection {
         // SAFETY: the plan was kept, and there are as many values as it has arguments. Statements read what is
         // committed when they start, so that they see what was done by whoever held the locks before.
         unsafe {
-            check(pg_sys::SPI_execute_plan(plan.plan, values.as_mut_ptr(), nulls.as_ptr(), false, 0));
+            let (values, nulls) = (values.as_mut_ptr(), nulls.as_ptr());
+            check(passing_errors(|| SPI_execute_plan(plan.plan, values, nulls, false, 0)));
             Rows { table: pg_sys::SPI_tuptable, processed: pg_sys::SPI_processed, _connection: self }
         }
     }

@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use pgrx::pg_sys::{Datum, Oid};
+use pgrx::pg_sys::{Datum, INT8ARRAYOID, Oid};
 
 use crate::pg::call::Call;
 use crate::pg::owner::AsOwner;
 use crate::pg::rows::{Value, give_rows};
-use crate::pg::spi::Connection;
+use crate::pg::spi::{Argument, Connection};
 use crate::pg::table::{UserTable, quoted};
 use crate::pg::transition::DeletedRows;
 use crate::pg_function;
@@ -19,8 +19,10 @@ const REGISTERED: &str = "
      WHERE on_purge OPERATOR(pg_catalog.<>) 'keep'
      ORDER BY relation";
 
-/// Ids alone: the planner takes the deleted rows for as wide as they are, and would rather hash the user's table.
-const GONE: &str = "(SELECT gone.session_id FROM gone OFFSET 0) AS one";
+/// Passed on as an array, whose size the planner knows: it reads the whole table for many, and uses the index for few.
+const GONE: &str = "SELECT pg_catalog.array_agg(session_id) FROM gone";
+
+const GOING: &str = "pg_catalog.unnest($1) AS going (id)";
 
 thread_local! {
     /// How many rows of each table went or were detached since somebody took the numbers.
@@ -33,20 +35,21 @@ fn cascade(call: &mut Call) -> Datum {
     if deleted.count > 0 {
         let connection = Connection::open();
         deleted.show_to(&connection);
+        let gone = connection.run_once(GONE, &[], &[]).first().and_then(|row| row.datum(1));
         for row in connection.run_once(REGISTERED, &[], &[]).iter() {
             let (Some(oid), Some(column), Some(on_purge)) = (row.oid(1), row.text(2), row.text(3)) else { continue };
             // Tables that were dropped hold nothing.
             let Some(table) = UserTable::to_change(oid) else { continue };
             let (name, column) = (&table.name, quoted(&column));
-            let theirs = format!("attached.{column} OPERATOR(pg_catalog.=) one.session_id");
+            let theirs = format!("attached.{column} OPERATOR(pg_catalog.=) going.id");
             let statement = if on_purge == "detach" {
-                format!("UPDATE {name} AS attached SET {column} = NULL FROM {GONE} WHERE {theirs}")
+                format!("UPDATE {name} AS attached SET {column} = NULL FROM {GOING} WHERE {theirs}")
             } else {
-                format!("DELETE FROM {name} AS attached USING {GONE} WHERE {theirs}")
+                format!("DELETE FROM {name} AS attached USING {GOING} WHERE {theirs}")
             };
             let affected = {
                 let _owner = AsOwner::of_users_table(oid);
-                connection.run_once(&statement, &[], &[]).count()
+                connection.run_once(&statement, &[Argument::passed(gone)], &[INT8ARRAYOID]).count()
             };
             CASCADED.with_borrow_mut(|counts| *counts.entry(oid.to_u32()).or_default() += affected as i64);
         }

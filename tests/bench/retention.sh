@@ -3,10 +3,11 @@
 # sessions. In the cluster that PGHOST and PGPORT name.
 #
 #   SESSIONS=1000000        sessions to purge a fifth of, with five events each
+#   SECONDS_EACH=15         how long clients insert, alone and beside sweeps
 #   MANY=10000000           sessions to list, count and sum up (0 leaves that out; filling takes 10 minutes, once)
 set -euo pipefail
 folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
-sessions=${SESSIONS:-1000000} many=${MANY:-10000000}
+sessions=${SESSIONS:-1000000} many=${MANY:-10000000} seconds_each=${SECONDS_EACH:-15}
 
 in_database() { psql -X -q -A -t -v ON_ERROR_STOP=1 -d "$@"; }
 
@@ -33,24 +34,62 @@ report() { printf '%-72s %8s   %s\n' "$1" "$2" "${3:-}"; }
 ratio() { awk -v one="$1" -v other="$2" 'BEGIN { printf "%.2f", one / other }'; }
 
 database retention_purge "$sessions" 115 retention_peers.sql
-bare=$(milliseconds retention_purge "WITH going AS (DELETE FROM bare_sessions WHERE session_id IN (SELECT session_id FROM inactive) RETURNING session_id) DELETE FROM bare_events USING going WHERE bare_events.session_id = going.session_id")
-foreign=$(milliseconds retention_purge "DELETE FROM linked_sessions WHERE session_id IN (SELECT session_id FROM inactive)")
+
+# Compared are deletions of the same rows: the sessions that have been inactive for 90 days, chosen by the same condition,
+# their visitors and their events, in tables of the same shape with the same indexes. They begin with a list of
+# the sessions that is analyzed, which is the fastest way found, and have as much work_mem as purges take for themselves.
+condition() { in_database retention_purge -c "SELECT replace(sessionize.inactive_condition(sessionize.inactive_since(90, now()), now(), NULL), 'sessionize.sessions', '$1_sessions')"; }
+delete_by_list() { # the tables' first name; what to do about events
+    printf %s "SET LOCAL work_mem = '64MB';
+        CREATE TEMPORARY TABLE going AS SELECT session_id, app_id, visitor FROM $1_sessions AS session WHERE $(condition "$1");
+        ANALYZE going;
+        DELETE FROM $1_visitors AS known USING (SELECT DISTINCT app_id, visitor FROM going) AS owner
+         WHERE known.app_id = owner.app_id AND known.visitor = owner.visitor;
+        DELETE FROM $1_sessions AS session USING going WHERE session.session_id = going.session_id; ${2:-}"
+}
+bare=$(milliseconds retention_purge "$(delete_by_list bare "DELETE FROM bare_events AS event USING going WHERE event.session_id = going.session_id")")
+foreign=$(milliseconds retention_purge "$(delete_by_list linked)")
 purge=$(milliseconds retention_purge "SELECT * FROM purge_inactive_sessions(90)")
-going=$(in_database retention_purge -c "SELECT count(*) FROM inactive")
-report "purging $going of $sessions sessions, five events each" ms "ratio"
-report "  bare DELETE of the same sessions and events" "$bare" 1
+going=$(in_database retention_purge -c "SELECT count_inactive_sessions(90)")
+report "purging $going of $sessions sessions, their visitors and five events each" ms "ratio"
+report "  bare DELETEs of the same rows" "$bare" 1
 report "  purge_inactive_sessions()" "$purge" "$(ratio "$purge" "$bare")   (target 1.2)"
 report "  DELETE with FOREIGN KEY ... ON DELETE CASCADE and index" "$foreign" "$(ratio "$foreign" "$bare")"
 
-insert='INSERT INTO %s_events (visitor, at, session_id) SELECT visitor, at, session_id FROM bare_events WHERE session_id IN (SELECT session_id FROM inactive LIMIT 40000)'
+insert='INSERT INTO %s_events (visitor, at, session_id) SELECT visitor, at, session_id FROM bare_events WHERE session_id IN (SELECT session_id FROM bare_sessions ORDER BY session_id LIMIT 40000)'
 # shellcheck disable=SC2059
 plain=$(milliseconds retention_purge "$(printf "$insert" bare)") linked=$(milliseconds retention_purge "$(printf "$insert" linked)")
-report "inserting 200,000 events: what the foreign key alone costs" "$((linked - plain))" "$(ratio "$linked" "$plain") of the time without"
+report "inserting 200,000 events without a foreign key" "$plain" 1
+report "  with one" "$linked" "$(ratio "$linked" "$plain")"
 
-in_database retention_purge -c "BEGIN" -c '\timing on' \
-    -c "SELECT sessionize.lock_sessions(ARRAY(SELECT session_id FROM inactive ORDER BY session_id LIMIT 5000))" \
-    -c "SELECT sessionize.remove_sessions(ARRAY(SELECT session_id FROM inactive ORDER BY session_id LIMIT 5000), false)" -c "ROLLBACK" |
-    awk '/^Time/ { total += $2 } END { printf "%-72s %8d   (target 1000)\n", "longest lock of a sweep: one batch of 5000 sessions, ms", total }'
+report "longest lock of a sweep: one batch of 5000 sessions" "$(milliseconds retention_purge "
+    SELECT sessionize.remove_sessions(sessionize.lock_sessions(
+               ROW(array_agg(session_id), array_agg(app_id), array_agg(visitor))::sessionize.chosen_sessions,
+               sessionize.inactive_since(90, now()), sessionize.old_condition(sessionize.inactive_since(90, now()), now(), NULL)), false)
+      FROM (SELECT * FROM sessionize.sessions ORDER BY session_id LIMIT 5000) AS session")" "(target 1000)"
+
+# Four clients who insert, alone and beside sweeps, in a copy.
+in_database postgres -c "DROP DATABASE IF EXISTS retention_sweep" -c "CREATE DATABASE retention_sweep TEMPLATE retention_purge"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+printf '%s\n' "\\set who random(1, $((sessions * 2 / 5)))" "INSERT INTO events (visitor, at) VALUES ('visitor-' || :who, now());" >"$scratch/insert"
+inserts() { # per second
+    pgbench -n -c 4 -j 2 -T "$seconds_each" -f "$scratch/insert" retention_sweep 2>"$scratch/problems" | sed -nE 's/^tps = ([0-9]+)\..*/\1/p'
+    ! grep -iE 'error|aborted' "$scratch/problems"
+}
+beside_sweep() { # with which pause
+    in_database retention_sweep -c "CALL sweep_inactive_sessions(90, max_runtime => '$seconds_each seconds', pause => $1)" &
+    inserts
+    wait $!
+}
+inserts >/dev/null
+alone=$(inserts) resting=$(beside_sweep NULL) restless=$(beside_sweep "'0'")
+report "four clients inserting events" "per second" "ratio"
+report "  alone" "$alone" 1
+report "  beside a sweep" "$resting" "$(ratio "$resting" "$alone")   (target 0.8)"
+report "  beside a sweep that never rests (pause => '0')" "$restless" "$(ratio "$restless" "$alone")"
+in_database retention_sweep -t -A -c "SELECT format('  the sweeps deleted %s sessions', string_agg(sessions::text, ' and ' ORDER BY purge_id)) FROM sessionize.purges"
+in_database postgres -c "DROP DATABASE retention_sweep"
 
 if [ "$many" -gt 0 ]; then
     database retention_many "$many" 730

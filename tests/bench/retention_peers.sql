@@ -1,5 +1,5 @@
--- Events of the sessions that retention_population.sql made; and twice the same without triggers: bare, and linked by a
--- foreign key that cascades.
+-- Events of the sessions that retention_population.sql made; and visitors, sessions and events twice the same without
+-- triggers: bare, and linked by a foreign key that cascades.
 CREATE TABLE events (visitor text, at timestamptz, page text DEFAULT '/products/shoes/winter/43');
 SELECT track_sessions('events', 'visitor', 'at', app => 'retention') \g /dev/null
 ALTER TABLE events DISABLE TRIGGER USER;
@@ -9,18 +9,18 @@ SELECT visitor, started_at + make_interval(mins => 2 * number), session_id
  ORDER BY started_at, session_id, number;
 ALTER TABLE events ENABLE TRIGGER USER;
 
+CREATE TABLE bare_visitors (LIKE sessionize.visitors INCLUDING ALL);
+INSERT INTO bare_visitors SELECT * FROM sessionize.visitors;
 CREATE TABLE bare_sessions (LIKE sessionize.sessions INCLUDING ALL);
 INSERT INTO bare_sessions SELECT * FROM sessionize.sessions ORDER BY session_id;
 CREATE TABLE bare_events (LIKE events INCLUDING ALL);
 INSERT INTO bare_events SELECT * FROM events ORDER BY at;
+
+CREATE TABLE linked_visitors (LIKE sessionize.visitors INCLUDING ALL);
+INSERT INTO linked_visitors SELECT * FROM sessionize.visitors;
 CREATE TABLE linked_sessions (LIKE sessionize.sessions INCLUDING ALL);
 INSERT INTO linked_sessions SELECT * FROM sessionize.sessions ORDER BY session_id;
 CREATE TABLE linked_events (LIKE events INCLUDING ALL);
 INSERT INTO linked_events SELECT * FROM events ORDER BY at;
 ALTER TABLE linked_events ADD FOREIGN KEY (session_id) REFERENCES linked_sessions ON DELETE CASCADE;
 VACUUM (ANALYZE);
-CREATE TABLE inactive AS
-SELECT session_id FROM sessionize.sessions AS session
- WHERE NOT EXISTS (SELECT FROM sessionize.sessions AS later
-                    WHERE later.visitor = session.visitor AND later.last_event_at > now() - interval '90 days');
-ANALYZE inactive;

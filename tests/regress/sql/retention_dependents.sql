@@ -60,6 +60,26 @@ SELECT sessions, kept, outcome, detail FROM sessionize.purges;
 SELECT count(*) FROM events WHERE session_id NOT IN (SELECT session_id FROM sessions);
 DROP TABLE court_cases, evidence;
 
+-- An error of a user's trigger arrives as it was raised, with a code of their own.
+CREATE FUNCTION object() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'needed for the audit' USING ERRCODE = 'P0042', DETAIL = 'Case 7.', HINT = 'Ask Ada.', TABLE = 'case';
+END $$;
+CREATE TRIGGER object BEFORE DELETE ON reviews FOR EACH ROW EXECUTE FUNCTION object();
+UPDATE sessionize.dependents SET on_purge = 'delete' WHERE relation = 'reviews'::regclass;
+DO $$
+DECLARE
+    code text; message text; detail text; hint text; object text;
+BEGIN
+    PERFORM purge_inactive_sessions(60, 'shop');
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT,
+                            object = TABLE_NAME;
+    RAISE NOTICE '% % % % %', code, message, detail, hint, object;
+END $$;
+SELECT count(*) FROM purge_inactive_sessions(60, 'shop', dry_run => true) WHERE sessions > 0;
+DROP TRIGGER object ON reviews;
+UPDATE sessionize.dependents SET on_purge = 'detach' WHERE relation = 'reviews'::regclass;
+
 -- A dependent that was dropped is no obstacle.
 DROP TABLE chats CASCADE;
 SELECT sessions, dependents FROM purge_inactive_sessions(60, 'shop');

@@ -46,6 +46,15 @@ SELECT * FROM remaining;
 SELECT * FROM purge_inactive_sessions(90, 'shop', anonymous => true);
 SELECT * FROM remaining;
 
+-- Of a visitor with and without customer only the one kind goes; the visitor stays.
+INSERT INTO events (visitor, at, received, customer)
+SELECT 'mia 120', moment, moment, customer
+  FROM (VALUES (150, NULL), (120, 'Mia')) AS visit (days, customer), LATERAL (SELECT now() - make_interval(days => days)) AS instant (moment);
+SELECT sessions, visitors, events FROM purge_inactive_sessions(90, 'shop', anonymous => true, expected => 1);
+SELECT customer, (SELECT count(*) FROM events WHERE events.session_id = sessions.session_id) AS events,
+       (SELECT count(*) FROM visitors WHERE visitor = 'mia 120') AS visitors
+  FROM sessions WHERE visitor = 'mia 120';
+
 -- "Deletes all matching sessions, not just the visible page."
 INSERT INTO events (visitor, at, received)
 SELECT 'one of many ' || v, moment, moment FROM generate_series(1, 120) AS v, (SELECT now() - interval '99 days') AS instant (moment);
