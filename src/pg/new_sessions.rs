@@ -215,7 +215,7 @@ unsafe fn is_as_made(relation: pg_sys::Relation) -> bool {
                     && CStr::from_ptr(trigger.tgname) != NOTES_DAYS
             })
         });
-        form.relam == pg_sys::Oid::from(pg_sys::HEAP_TABLE_AM_OID)
+        form.relam == pg_sys::HEAP_TABLE_AM_OID
             && !form.relrowsecurity
             && (*relation).rd_rules.is_null()
             && (*columns).natts as usize == column::COUNT

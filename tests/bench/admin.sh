@@ -12,9 +12,9 @@ run() { psql -X -q -A -t -v ON_ERROR_STOP=1 -d "$database" "$@"; }
 if [ "$(psql -X -A -t -d postgres -c "SELECT count(*) FROM pg_database WHERE datname = '$database'")" = 0 ]; then
     echo "==> making $sessions sessions" >&2
     psql -X -q -d postgres -c "CREATE DATABASE $database"
-    run -c 'CREATE EXTENSION pg_sessionize' -c 'CREATE EXTENSION IF NOT EXISTS pg_trgm' -c 'SELECT index_session_tokens()'
+    run -c 'CREATE EXTENSION pg_sessionize' -c 'CREATE EXTENSION IF NOT EXISTS pg_trgm'
     run -v sessions="$sessions" -f "$(dirname "${BASH_SOURCE[0]}")/admin_population.sql"
-    run -c 'SELECT refresh_statistics()' -c 'VACUUM (ANALYZE)'
+    run -c 'SELECT index_session_tokens()' -c 'SELECT refresh_statistics()' -c 'VACUUM (ANALYZE)'
 fi
 
 # A session with 1,000 events, and 100,000 sessions of the last hours to assess: undone when the measuring ends.

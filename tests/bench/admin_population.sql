@@ -8,6 +8,7 @@
 \endif
 SELECT create_session_app(name) FROM unnest(ARRAY['books', 'garden', 'toys']) AS name \g /dev/null
 SELECT setseed(0.42) \g /dev/null
+ALTER TABLE sessionize.sessions DISABLE TRIGGER USER;
 -- the shares of cheap things come from bits of one hash, so that a row costs one call
 INSERT INTO sessionize.sessions (session_id, started_at, last_event_at, closes_at, expires_at, opened_at, event_count, app_id,
        last_event_day, visitor, token, risk, risk_score, converted_at, order_ref, cancelled_at, cancel_reason,
@@ -36,3 +37,4 @@ FROM (
             FROM generate_series(1, :sessions) AS number) AS drawn,
          (SELECT app_id AS first_app FROM sessionize.apps WHERE name = 'books') AS first
 ) AS visits;
+ALTER TABLE sessionize.sessions ENABLE TRIGGER USER;
