@@ -22,13 +22,14 @@ database() {
     in_database postgres -c "COMMENT ON DATABASE $1 IS '$2'"
 }
 
-# milliseconds DATABASE SQL [BEFORE]: the best of three, each rolled back, after something that is not measured
-milliseconds() {
-    local _
-    for _ in 1 2 3; do
-        in_database "$1" -c "VACUUM" -c "BEGIN" -c "${3:-SELECT}" -c '\timing on' -c "$2" -c '\timing off' -c "ROLLBACK" | sed -nE 's/^Time: ([0-9]+)\..*/\1/p' | sort -n | tail -n 1
-    done | sort -n | head -n 1
+# once DATABASE SQL [BEFORE]: the milliseconds it takes, rolled back, after something that is not measured
+once() {
+    in_database "$1" -c "VACUUM" -c "BEGIN" -c "${3:-SELECT}" -c '\timing on' -c "$2" -c '\timing off' -c "ROLLBACK" |
+        sed -nE 's/^Time: ([0-9]+)\..*/\1/p' | sort -n | tail -n 1
 }
+# median, of lines
+median() { sort -n | awk '{ line[NR] = $1 } END { print line[int((NR + 1) / 2)] }'; }
+milliseconds() { for _ in 1 2 3; do once "$@"; done | median; }
 
 report() { printf '%-72s %8s   %s\n' "$1" "$2" "${3:-}"; }
 ratio() { awk -v one="$1" -v other="$2" 'BEGIN { printf "%.2f", one / other }'; }
@@ -47,9 +48,17 @@ delete_by_list() { # the tables' first name; what to do about events
          WHERE known.app_id = owner.app_id AND known.visitor = owner.visitor;
         DELETE FROM $1_sessions AS session USING going WHERE session.session_id = going.session_id; ${2:-}"
 }
-bare=$(milliseconds retention_purge "$(delete_by_list bare "DELETE FROM bare_events AS event USING going WHERE event.session_id = going.session_id")")
-foreign=$(milliseconds retention_purge "$(delete_by_list linked)")
-purge=$(milliseconds retention_purge "SELECT * FROM purge_inactive_sessions(90)")
+declare -A statement
+statement[bare]=$(delete_by_list bare "DELETE FROM bare_events AS event USING going WHERE event.session_id = going.session_id")
+statement[foreign]=$(delete_by_list linked)
+statement[purge]='SELECT * FROM purge_inactive_sessions(90)'
+times=$(mktemp)
+trap 'rm -f "$times"' EXIT
+for _ in 1 2 3 4 5; do # in turns, so that what else the machine does falls on all alike
+    for name in bare purge foreign; do echo "$name $(once retention_purge "${statement[$name]}")"; done
+done >"$times"
+typical() { sed -n "s/^$1 //p" "$times" | median; }
+bare=$(typical bare) purge=$(typical purge) foreign=$(typical foreign)
 going=$(in_database retention_purge -c "SELECT count_inactive_sessions(90)")
 report "purging $going of $sessions sessions, their visitors and five events each" ms "ratio"
 report "  bare DELETEs of the same rows" "$bare" 1
@@ -71,7 +80,7 @@ report "longest lock of a sweep: one batch of 5000 sessions" "$(milliseconds ret
 # Four clients who insert, alone and beside sweeps, in a copy.
 in_database postgres -c "DROP DATABASE IF EXISTS retention_sweep" -c "CREATE DATABASE retention_sweep TEMPLATE retention_purge"
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+trap 'rm -rf "$times" "$scratch"' EXIT
 printf '%s\n' "\\set who random(1, $((sessions * 2 / 5)))" "INSERT INTO events (visitor, at) VALUES ('visitor-' || :who, now());" >"$scratch/insert"
 inserts() { # per second
     pgbench -n -c 4 -j 2 -T "$seconds_each" -f "$scratch/insert" retention_sweep 2>"$scratch/problems" | sed -nE 's/^tps = ([0-9]+)\..*/\1/p'
