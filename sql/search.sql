@@ -127,6 +127,7 @@ CREATE FUNCTION sessionize.find_sessions(
     after_started_at timestamptz, after_session_id bigint, at timestamptz
 ) RETURNS bigint[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    SET max_parallel_workers_per_gather = 0 -- a page is found before workers have started
 AS $$
 DECLARE
     collect constant text := 'SELECT coalesce(array_agg(page.session_id), ''{}''), array_agg(page.started_at) FROM (%s) AS page';
