@@ -39,7 +39,7 @@ long=$(run -c "SELECT session_id FROM bench_events LIMIT 1")
 
 # median CALL [RUNS]: milliseconds, after one run to warm up
 median() {
-    { echo '\o /dev/null'; echo "$1;"; echo '\timing on'
+    { printf '%s\n' '\o /dev/null' "$1;" '\timing on'
       for _ in $(seq "${2:-7}"); do echo "$1;"; done; } | run |
         sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | sort -n | awk '{ v[NR] = $1 } END { printf "%.1f", v[int((NR + 1) / 2)] }'
 }
