@@ -39,9 +39,8 @@ AS $$
 DECLARE
     state sessionize.sweep_state;
     wanted_app constant integer := sessionize.app_id($2);
-    condition constant text := sessionize.inactive_condition(sessionize.inactive_since($1, now()), now(), $3);
-    total bigint;
 BEGIN
+    PERFORM sessionize.inactive_since($1, now()); -- refuses days that are none
     IF $4 IS NULL THEN
         RAISE EXCEPTION 'batch size must not be null' USING ERRCODE = '22004', HINT = 'Leave it out for 5000 sessions.';
     ELSIF $4 NOT BETWEEN 1 AND 1000000 THEN
@@ -65,10 +64,8 @@ BEGIN
     VALUES ('sweep', wanted_app,
             jsonb_strip_nulls(jsonb_build_object('days', $1, 'app', $2, 'anonymous', $3, 'batch_size', $4, 'max_runtime', $5, 'pause', $6)), now())
     RETURNING begun.purge_id INTO state.purge_id;
-    EXECUTE format('SELECT count(*) FROM sessionize.sessions AS session WHERE %s AND %s',
-                   coalesce('session.app_id = ' || wanted_app, 'true'), condition) INTO total;
     INSERT INTO sessionize.progress AS known (process, subject, total)
-    VALUES ('sweep', coalesce($2, '(all applications)'), total)
+    VALUES ('sweep', coalesce($2, '(all applications)'), @extschema@.count_inactive_sessions($1, $2, $3))
         ON CONFLICT (process, subject) DO UPDATE
        SET started_at = now(), updated_at = now(), done = 0, total = excluded.total, state = 'running', position = NULL;
     RETURN state;
