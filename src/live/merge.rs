@@ -5,6 +5,7 @@ use pgrx::pg_sys::{self, Oid};
 use super::settings::own_tables;
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::{Argument, Connection};
+use crate::pg::table::{UserTable, quoted};
 use crate::pg::trigger::Place;
 
 const BIGINT: Oid = pg_sys::INT8OID;
@@ -88,17 +89,9 @@ pub fn merge(app: i32, merged: &[(i64, i64)]) {
 
 /// Writes sessions into event rows of one table or partition; says whether all rows still were in their places.
 pub fn point_rows(relation: Oid, column: &str, rows: &[(Place, Option<i64>)]) -> bool {
+    let Some(table) = UserTable::to_change(relation) else { return true };
+    let (name, column) = (&table.name, quoted(column));
     let connection = Connection::open();
-    let named = {
-        let _owner = AsOwner::of_relation(relation);
-        let names = connection.run_once(
-            "SELECT $1::regclass::text, quote_ident($2)",
-            &[Argument::oid(relation), Argument::text(column)],
-            &[pg_sys::OIDOID, pg_sys::TEXTOID],
-        );
-        names.first().and_then(|row| Some((row.text(1)?, row.text(2)?)))
-    };
-    let Some((name, column)) = named else { return true };
     let _owner = AsOwner::for_look_ups_of_user(relation);
     let sql = format!(
         "UPDATE ONLY {name} AS event SET {column} = assigned.session_id

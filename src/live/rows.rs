@@ -10,6 +10,7 @@ use super::settings::{AppSettings, own_tables};
 use super::triggers::is_usable;
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::{Argument, Connection, Plan, Row};
+use crate::pg::table::UserTable;
 use crate::pg::trigger::Place;
 
 /// A tracked table as SQL names it.
@@ -169,14 +170,7 @@ pub struct Leaf {
 impl Leaf {
     /// A range of blocks; none where the partition was dropped.
     pub fn new(relation: Oid, blocks: (u32, u32)) -> Option<Self> {
-        let _owner = AsOwner::for_look_ups(own_tables().sessions);
-        let connection = Connection::open();
-        let named = connection.run_once(
-            "SELECT oid::regclass::text FROM pg_class WHERE oid = $1",
-            &[Argument::oid(relation)],
-            &[pg_sys::OIDOID],
-        );
-        Some(Leaf { relation, name: named.first()?.text(1)?, blocks })
+        Some(Leaf { relation, name: UserTable::to_read(relation)?.name, blocks })
     }
 
     fn unassigned(&self, table: &EventTable) -> String {
@@ -200,13 +194,7 @@ fn read_row(app: &AppSettings, row: &Row) -> Option<(String, Recorded)> {
         let value = row.text(7 + place).filter(|value| is_usable(FACT_RULES[place].0, value))?;
         Some(Fact { at, value: value.into_boxed_str() })
     };
-    if !has_more {
-        return Some((
-            visitor,
-            Recorded { event: Event { at, arrival: at, effect, facts: None }, guess: row.bigint(5), place },
-        ));
-    }
-    let facts: Facts = std::array::from_fn(fact);
-    let facts = (effect != Effect::Passive && facts.iter().any(Option::is_some)).then(|| Box::new(facts));
+    let facts: Option<Facts> = (has_more && effect != Effect::Passive).then(|| std::array::from_fn(fact));
+    let facts = facts.filter(|facts| facts.iter().any(Option::is_some)).map(Box::new);
     Some((visitor, Recorded { event: Event { at, arrival: at, effect, facts }, guess: row.bigint(5), place }))
 }

@@ -5,6 +5,7 @@ use std::ffi::CString;
 use pgrx::{FromDatum, pg_sys};
 use sessionize_core::Instant;
 
+use super::call::varlena_bytes;
 use super::error::{Report, SqlState, passing_errors};
 
 unsafe extern "C-unwind" {
@@ -183,10 +184,7 @@ impl<'a> Row<'a> {
     pub fn text(&self, column: usize) -> Option<String> {
         self.datum(column).map(|datum| {
             // SAFETY: a text is stored as varlena.
-            unsafe {
-                let value = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
-                String::from_utf8_lossy(pgrx::varlena_to_byte_slice(value)).into_owned()
-            }
+            String::from_utf8_lossy(unsafe { varlena_bytes(datum) }).into_owned()
         })
     }
 
