@@ -61,13 +61,13 @@ fn backfill_blocks(call: &mut Call) -> Datum {
     let count = rows.len() as i64;
     let mut recorder = Recorder::default();
     for (visitor, row) in rows {
-        recorder.note_row(&visitor, row);
+        recorder.note_row(&app, &visitor, row);
     }
-    let (visitors, _) = recorder.into_parts();
+    let (mut arrivals, _) = recorder.into_parts();
     let mut all_written = true;
-    settle_on_time(&app, &visitors, |places| all_written = point(&table, &leaf, places));
+    settle_on_time(&app, &mut arrivals, |places| all_written = point(&table, &leaf, places));
     if !all_written {
-        correct(&app, visitors);
+        correct(&app, arrivals.visitors);
     }
     call.bigint(count)
 }
@@ -87,7 +87,7 @@ fn point(table: &EventTable, leaf: &Leaf, places: Vec<(Place, Option<i64>)>) -> 
 /// Somebody changed or deleted rows between reading and writing: what they left is worked out afresh.
 #[cold]
 fn correct(app: &AppSettings, visitors: Vec<VisitorRows>) {
-    rebuild_visitors(app, visitors.into_iter().map(|rows| rows.visitor).collect());
+    rebuild_visitors(app, visitors.into_iter().map(|rows| rows.visitor.into_string()).collect());
 }
 
 /// `(place tid) → bigint`: the session of a row in the range being backfilled; NULL at any other time.
