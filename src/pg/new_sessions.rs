@@ -146,6 +146,29 @@ unsafe fn order_in(info: *mut pg_sys::IndexInfo, rows: &[NewRow]) -> Vec<u32> {
     order
 }
 
+unsafe extern "C-unwind" {
+    /// Declared in catalog/index.h, access/genam.h and utils/memutils.h: here without a guard, for one stands around all
+    /// rows of an index.
+    fn FormIndexDatum(
+        info: *mut pg_sys::IndexInfo,
+        slot: *mut pg_sys::TupleTableSlot,
+        state: *mut pg_sys::EState,
+        values: *mut pg_sys::Datum,
+        nulls: *mut bool,
+    );
+    fn index_insert(
+        index: pg_sys::Relation,
+        values: *mut pg_sys::Datum,
+        nulls: *mut bool,
+        row: pg_sys::ItemPointer,
+        table: pg_sys::Relation,
+        check: pg_sys::IndexUniqueCheck::Type,
+        unchanged: bool,
+        info: *mut pg_sys::IndexInfo,
+    ) -> bool;
+    fn MemoryContextReset(context: pg_sys::MemoryContext);
+}
+
 /// Enters rows into an index.
 ///
 /// # Safety
@@ -158,10 +181,13 @@ unsafe fn enter(
     slots: impl Iterator<Item = *mut pg_sys::TupleTableSlot>,
 ) {
     // SAFETY: this is what the executor does for one row and all indexes; what a row needs is forgotten before the next.
+    // Nothing inside the guard has to be dropped.
     unsafe {
-        if !(*info).ii_Predicate.is_null() && (*info).ii_PredicateState.is_null() {
-            (*info).ii_PredicateState = pg_sys::ExecPrepareQual((*info).ii_Predicate, state);
+        let predicate = (*info).ii_Predicate;
+        if !predicate.is_null() && (*info).ii_PredicateState.is_null() {
+            (*info).ii_PredicateState = pg_sys::ExecPrepareQual(predicate, state);
         }
+        let one_for_all = asks_for_what_is_alike(predicate);
         if (*state).es_per_tuple_exprcontext.is_null() {
             pg_sys::MakePerTupleExprContext(state);
         }
@@ -172,15 +198,19 @@ unsafe fn enter(
         let mut values = [pg_sys::Datum::null(); pg_sys::INDEX_MAX_KEYS as usize];
         let mut nulls = [false; pg_sys::INDEX_MAX_KEYS as usize];
         let caller = pg_sys::MemoryContextSwitchTo((*context).ecxt_per_tuple_memory);
-        for slot in slots {
-            (*context).ecxt_scantuple = slot;
-            if holds((*info).ii_PredicateState, context) {
-                pg_sys::FormIndexDatum(info, slot, state, values.as_mut_ptr(), nulls.as_mut_ptr());
-                let row = &raw mut (*slot).tts_tid;
-                pg_sys::index_insert(index, values.as_mut_ptr(), nulls.as_mut_ptr(), row, relation, check, false, info);
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            for slot in slots {
+                (*context).ecxt_scantuple = slot;
+                if holds((*info).ii_PredicateState, context) {
+                    FormIndexDatum(info, slot, state, values.as_mut_ptr(), nulls.as_mut_ptr());
+                    let row = &raw mut (*slot).tts_tid;
+                    index_insert(index, values.as_mut_ptr(), nulls.as_mut_ptr(), row, relation, check, false, info);
+                } else if one_for_all {
+                    break;
+                }
+                MemoryContextReset((*context).ecxt_per_tuple_memory);
             }
-            pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory);
-        }
+        });
         pg_sys::MemoryContextSwitchTo(caller);
     }
 }
@@ -188,14 +218,35 @@ unsafe fn enter(
 /// Whether a row is one that a partial index wants.
 ///
 /// # Safety
-/// The predicate must be none or one prepared for the row that the context shows.
+/// The predicate must be none or one prepared for the row that the context shows, and a guard stand around the call.
 unsafe fn holds(predicate: *mut pg_sys::ExprState, context: *mut pg_sys::ExprContext) -> bool {
     // SAFETY: an expression says itself how it is evaluated; a condition is never NULL.
     unsafe {
         let Some(evaluate) = predicate.as_ref().and_then(|predicate| predicate.evalfunc) else { return true };
         let mut null = false;
-        let verdict = pg_sys::ffi::pg_guard_ffi_boundary(|| evaluate(predicate, context, &mut null));
-        verdict.value() & 0xff != 0
+        evaluate(predicate, context, &mut null).value() & 0xff != 0
+    }
+}
+
+/// Whether a condition asks for nothing but columns that have the same value in all rows written here: those behind the
+/// token. Most partial indexes want no row at all, and the first one tells.
+///
+/// # Safety
+/// The predicate must be that of an open index, or none.
+unsafe fn asks_for_what_is_alike(predicate: *mut pg_sys::List) -> bool {
+    // SAFETY: the caller vouches for the predicate, whose columns are all of one table, numbered 1.
+    unsafe {
+        let (mut columns, mut member) = (std::ptr::null_mut(), -1);
+        pg_sys::pull_varattnos(predicate.cast(), 1, &mut columns);
+        loop {
+            member = pg_sys::bms_next_member(columns, member);
+            if member < 0 {
+                return true;
+            }
+            if member + pg_sys::FirstLowInvalidHeapAttributeNumber <= column::TOKEN as i32 {
+                return false;
+            }
+        }
     }
 }
 
