@@ -1,7 +1,7 @@
 //! What a trigger needs to know about its table and application, read once and kept until it changes.
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Oid};
@@ -105,8 +105,6 @@ pub struct Tracked {
     pub columns: Columns,
     /// The name of the column that takes the session.
     pub session_column: String,
-    /// Whether rows go in as they are assigned, which is found out when the first one is.
-    pub goes_in_as_assigned: OnceCell<bool>,
 }
 
 /// The tables of the extension that the triggers use.
@@ -283,8 +281,7 @@ fn read_tracked(relation: Oid, tracking: i32) -> Option<Tracked> {
     let (events, app_id) = (row.oid(1)?, row.integer(2)?);
     let session_column = row.text(5)?;
     transaction::watch(events);
-    let goes_in_as_assigned = OnceCell::new();
-    Some(Tracked { tracking, app: app(app_id), columns, session_column, goes_in_as_assigned })
+    Some(Tracked { tracking, app: app(app_id), columns, session_column })
 }
 
 fn find_column(relation: Oid, name: &str) -> (i16, Oid) {

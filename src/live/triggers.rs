@@ -1,9 +1,8 @@
 //! The trigger functions.
 
 use std::cell::Cell;
-use std::rc::Rc;
 
-use pgrx::pg_sys::{Datum, Oid};
+use pgrx::pg_sys::Datum;
 use sessionize_core::Instant;
 use sessionize_core::assignment::{Effect, Event, Unassigned};
 use sessionize_core::facts::{FACT_RULES, Fact, Facts};
@@ -19,7 +18,7 @@ use super::store::look_up;
 use crate::pg::call::Call;
 use crate::pg::error::{Report, SqlState};
 use crate::pg::transaction;
-use crate::pg::trigger::{Firing, Moment, Place, TriggerRow};
+use crate::pg::trigger::{Firing, Moment, TriggerRow};
 use crate::pg_function;
 
 fn firing<'a>(call: &mut Call<'a>, function: &str, moment: Moment) -> Firing<'a> {
@@ -34,20 +33,9 @@ fn firing<'a>(call: &mut Call<'a>, function: &str, moment: Moment) -> Firing<'a>
     }
 }
 
-/// The row that was assigned last, until it has gone in.
-#[derive(Default)]
-struct Assigned {
-    /// Kept from row to row, so that none costs an allocation.
-    visitor: String,
-    /// None where the row may be changed before it goes in.
-    event: Option<Result<Event, Unassigned>>,
-    session: Option<i64>,
-    relation: Oid,
-    tracked: Option<Rc<Tracked>>,
-}
-
 thread_local! {
-    static ASSIGNED: Cell<Assigned> = Cell::default();
+    /// Where the visitor of a row is written, so that rows cost no allocation.
+    static VISITOR: Cell<String> = const { Cell::new(String::new()) };
 }
 
 /// Reads the event of a row, or why it can have no session, and writes its visitor into a buffer.
@@ -125,57 +113,18 @@ fn assign(call: &mut Call) -> Datum {
     let firing = firing(call, "assign_session", Moment::BeforeInsertRow);
     let tracked = of_firing(&firing);
     let row = firing.row();
-    let mut assigned = ASSIGNED.take();
     if is_moved(&tracked, &row) {
         return firing.keep();
     }
-    // Where the statement updates, too, what it inserts is worked out with what it corrects.
-    let is_final = *tracked.goes_in_as_assigned.get_or_init(|| firing.is_last_before_insert())
-        && !statement::is_under_way(tracked.tracking, Kind::Update);
-    let event = read_row(&tracked.app, &tracked.columns, &row, is_final, &mut assigned.visitor);
-    let session = event.as_ref().ok().and_then(|event| guess_session(&tracked.app, &assigned.visitor, event));
+    let mut visitor = VISITOR.take();
+    let event = read_row(&tracked.app, &tracked.columns, &row, false, &mut visitor);
+    let session = event.ok().and_then(|event| guess_session(&tracked.app, &visitor, &event));
+    VISITOR.set(visitor);
     let column = tracked.columns.session_id;
-    assigned.session = session;
-    assigned.event = is_final.then_some(event);
-    assigned.relation = firing.relation();
-    assigned.tracked = Some(tracked);
-    ASSIGNED.set(assigned);
     if session.is_none() && row.datum(column).is_none() {
         return firing.keep();
     }
     firing.keep_with(column, session)
-}
-
-/// `(tracking integer, relation oid, place tid) → boolean`: the condition of the trigger that records rows. Notes the row
-/// that was assigned last, which has gone in just now, and says whether it did; if not, the trigger has to.
-fn is_noted(call: &mut Call) -> Datum {
-    if !call.is_address_in_condition(2) {
-        Report::new(
-            SqlState::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-            "function \"is_noted\" was not called by the condition it is made for",
-        )
-        .hint("Let track_sessions() make the triggers.")
-        .raise()
-    }
-    let (tracking, relation, place) = (call.integer(0), call.oid(1), call.row_address(2));
-    let mut assigned = ASSIGNED.take();
-    let (event, tracked) = (assigned.event.take(), assigned.tracked.take());
-    let mut noted = false;
-    if let (Some(event), Some(tracked), Some((block, line))) = (event, tracked, place)
-        && (Some(tracked.tracking), Some(assigned.relation)) == (tracking, relation)
-    {
-        let place = Place { relation: assigned.relation, block, line };
-        let note = |recorder: &mut Recorder| match event {
-            Ok(event) => {
-                let row = Recorded { event, guess: assigned.session, place };
-                recorder.note_row(&tracked.app, &assigned.visitor, row);
-            }
-            Err(reason) => recorder.note_unassigned(reason),
-        };
-        noted = statement::with_current(tracked.tracking, Kind::Insert, note).is_some();
-    }
-    ASSIGNED.set(assigned);
-    call.boolean(noted)
 }
 
 /// The session that an event most likely belongs to; a fresh id where it seems to open one.
@@ -229,7 +178,7 @@ fn record(call: &mut Call) -> Datum {
         });
         return call.no_row();
     }
-    let mut visitor = String::new();
+    let mut visitor = VISITOR.take();
     let mut event = Some(read_row(&tracked.app, &tracked.columns, &row, true, &mut visitor));
     note(&tracked, Kind::Insert, |recorder| match event.take() {
         Some(Ok(event)) => {
@@ -239,6 +188,7 @@ fn record(call: &mut Call) -> Datum {
         Some(Err(reason)) => recorder.note_unassigned(reason),
         None => {}
     });
+    VISITOR.set(visitor);
     call.no_row()
 }
 
@@ -302,10 +252,6 @@ pg_function!(
 pg_function!(
     /// AFTER INSERT, each row.
     sessionize_record, pg_finfo_sessionize_record, record
-);
-pg_function!(
-    /// The condition of the former.
-    sessionize_is_noted, pg_finfo_sessionize_is_noted, is_noted
 );
 pg_function!(
     /// AFTER INSERT, each statement.

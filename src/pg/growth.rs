@@ -87,9 +87,6 @@ pub fn grow(
     }
 }
 
-/// Pages with less room are tidied up before they are written: a few rows fit in it.
-const ROOM: pg_sys::Size = 800;
-
 /// Copies the row at an address if it is that of a session, as committed last or as this transaction left it.
 ///
 /// # Safety
@@ -103,12 +100,6 @@ unsafe fn fetch_at(
     // locked while it is looked for.
     unsafe {
         let buffer = address.pin(relation)?;
-        // This makes room for HOT updates. An index scan does it each time that the page is fuller than its fillfactor.
-        let contents = pg_sys::BufferGetPage(buffer);
-        let is_full = u32::from((*contents.cast::<pg_sys::PageHeaderData>()).pd_flags) & pg_sys::PD_PAGE_FULL != 0;
-        if is_full || pg_sys::PageGetHeapFreeSpace(contents) < ROOM {
-            pg_sys::heap_page_prune_opt(relation, buffer);
-        }
         let mut place = address.pointer();
         let mut row = pg_sys::HeapTupleData::default();
         pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
@@ -123,8 +114,25 @@ unsafe fn fetch_at(
         );
         let copy = (found && (*columns_of(&mut row)).id == id).then(|| pg_sys::heap_copytuple(&mut row));
         pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32);
+        if copy.is_some() && !has_room(buffer, row.t_len as usize) {
+            pg_sys::heap_page_prune_opt(relation, buffer);
+        }
         pg_sys::ReleaseBuffer(buffer);
         copy.map(|copy| (copy, RowAddress::new(address.pointer(), buffer)))
+    }
+}
+
+/// Whether a page has room for the next version of a row, and for one that somebody else writes meanwhile: then the update
+/// is HOT. An index scan tidies a page up each time that it is fuller than its fillfactor, which costs more than the update.
+///
+/// # Safety
+/// The buffer must be pinned.
+unsafe fn has_room(buffer: pg_sys::Buffer, length: usize) -> bool {
+    // SAFETY: what is read is a hint, so nobody needs to be kept from changing it.
+    unsafe {
+        let page = pg_sys::BufferGetPage(buffer);
+        let was_full = u32::from((*page.cast::<pg_sys::PageHeaderData>()).pd_flags) & pg_sys::PD_PAGE_FULL != 0;
+        !was_full && pg_sys::PageGetHeapFreeSpace(page) >= 2 * length.next_multiple_of(align_of::<i64>())
     }
 }
 

@@ -104,21 +104,6 @@ impl<'a> Firing<'a> {
         }
     }
 
-    /// Whether nothing can change the row between this trigger, one for each row before it is inserted, and its insertion.
-    pub fn is_last_before_insert(&self) -> bool {
-        // SAFETY: the relation is open during the call; it has a trigger, and as many as it says, in order of firing.
-        unsafe {
-            let relation = &*self.data.tg_relation;
-            let triggers = &*relation.trigdesc;
-            let triggers = std::slice::from_raw_parts(triggers.triggers, triggers.numtriggers as usize);
-            let before_insert = pg_sys::TRIGGER_TYPE_ROW | pg_sys::TRIGGER_TYPE_BEFORE | pg_sys::TRIGGER_TYPE_INSERT;
-            let last =
-                triggers.iter().rfind(|trigger| u32::from(trigger.tgtype as u16) & before_insert == before_insert);
-            let generates = (*relation.rd_att).constr.as_ref().is_some_and(|known| known.has_generated_stored);
-            !generates && last.is_some_and(|last| last.tgoid == (*self.data.tg_trigger).tgoid)
-        }
-    }
-
     /// The trigger's first argument as a number.
     pub fn number(&self) -> Option<i32> {
         // SAFETY: the trigger holds as many terminated arguments as it says.
