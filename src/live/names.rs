@@ -2,6 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::guess;
 use super::settings::own_tables;
 use crate::pg::transaction;
 
@@ -10,6 +11,8 @@ use crate::pg::transaction;
 pub struct Names {
     /// Those that no session has taken.
     pub unclaimed: FxHashSet<i64>,
+    /// Those that were drawn for rows which carry them, but of which no session is there yet.
+    spare: FxHashSet<i64>,
     claimed: FxHashMap<i64, i64>,
     last: i64,
 }
@@ -18,9 +21,10 @@ impl Names {
     /// The id of no session.
     pub const NONE: i64 = 0;
 
-    /// The ids that are there to be taken.
-    pub fn new(unclaimed: FxHashSet<i64>) -> Self {
-        Names { unclaimed, claimed: FxHashMap::default(), last: Self::NONE }
+    /// The ids that are there to be taken: those of sessions, and those that rows carry.
+    pub fn new(unclaimed: FxHashSet<i64>, carried: impl Iterator<Item = i64>) -> Self {
+        let spare = carried.filter(|id| guess::is_drawn(*id)).collect();
+        Names { unclaimed, spare, claimed: FxHashMap::default(), last: Self::NONE }
     }
 
     /// What a session is called until it has an id.
@@ -31,7 +35,7 @@ impl Names {
 
     /// Lets a session have an id that no other has; says whether it took it.
     pub fn claim(&mut self, session: i64, id: i64) -> bool {
-        !self.claimed.contains_key(&session) && self.unclaimed.remove(&id) && {
+        !self.claimed.contains_key(&session) && (self.unclaimed.remove(&id) || self.spare.remove(&id)) && {
             self.claimed.insert(session, id);
             true
         }
@@ -42,6 +46,10 @@ impl Names {
         if session > Self::NONE {
             return session;
         }
-        *self.claimed.entry(session).or_insert_with(|| transaction::next_number(own_tables().session_ids))
+        *self.claimed.entry(session).or_insert_with(|| {
+            let id = transaction::next_number(own_tables().session_ids);
+            guess::note_drawn(id, false);
+            id
+        })
     }
 }

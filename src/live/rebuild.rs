@@ -8,6 +8,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use sessionize_core::assignment::{Effect, Event, History, Said, Session};
 use sessionize_core::{Calendar, Instant};
 
+use super::guess;
 use super::merge::{merge, point_rows};
 use super::names::Names;
 use super::record::{Corrections, Recorded};
@@ -51,13 +52,24 @@ fn rebuild(app: &AppSettings, visitors: &[String], may_go: impl Fn(i64) -> bool)
         lock_visitors(&Connection::open(), app.id, visitors.iter().map(String::as_str));
     }
     let tables = tables(Some(app.id), None);
-    let mut calendar = app.calendar.borrow_mut();
+    // A copy: triggers of users may insert events while rows are pointed to their sessions.
+    let mut calendar = app.calendar.borrow().clone();
+    statement::note_rebuilt(app.id, visitors);
     for visitor in visitors {
         // Somebody may be correcting other rows of the visitor, and will then wait for the lock that we have; so rows
         // are locked only if they change while they are looked at.
         let _done = Rebuilding::new(app, visitor, &tables, false).run(&mut calendar, &may_go)
             || Rebuilding::new(app, visitor, &tables, true).run(&mut calendar, &may_go);
     }
+}
+
+/// Locks and reads all sessions of a visitor, by their ids.
+fn sessions_of(connection: &Connection, app: &AppSettings, visitor: &str) -> FxHashMap<i64, Session> {
+    let mut sessions = FxHashMap::default();
+    load_sessions(connection, app.id, &[(visitor, Instant::MIN, Instant::MAX)], |_, session| {
+        sessions.insert(session.id, session);
+    });
+    sessions
 }
 
 /// One visitor being worked out again.
@@ -73,14 +85,12 @@ struct Rebuilding<'a> {
 impl<'a> Rebuilding<'a> {
     /// Locks and reads the visitor's sessions, then the rows: in this order none is missed that counts in a session.
     fn new(app: &'a AppSettings, visitor: &'a str, tables: &'a [EventTable], lock: bool) -> Self {
-        let mut before = FxHashMap::default();
-        let said = {
+        let (before, said) = {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
             let connection = Connection::open();
-            load_sessions(&connection, app.id, &[(visitor, Instant::MIN, Instant::MAX)], |_, session| {
-                before.insert(session.id, session);
-            });
-            read_said(&connection, before.keys().copied())
+            let before = sessions_of(&connection, app, visitor);
+            let said = read_said(&connection, before.keys().copied());
+            (before, said)
         };
         let mut rows = Vec::new();
         for (table, events) in tables.iter().enumerate() {
@@ -104,7 +114,10 @@ impl<'a> Rebuilding<'a> {
         let app = &self.app.app;
         let mut shut: FxHashMap<i64, History> = FxHashMap::default();
         let mut history = History::default();
-        let mut names = Names::new(self.before.keys().copied().filter(|id| !self.is_shut(*id)).collect());
+        let mut names = Names::new(
+            self.before.keys().copied().filter(|id| !self.is_shut(*id)).collect(),
+            self.rows.iter().filter_map(|(_, row)| row.guess),
+        );
         let mut assigned: Vec<Option<i64>> = Vec::with_capacity(self.rows.len());
         for (_, row) in &self.rows {
             if let Some(id) = row.guess.filter(|id| self.is_shut(*id)) {
@@ -174,10 +187,20 @@ impl<'a> Rebuilding<'a> {
                 misplaced.entry((*table, row.place.relation)).or_default().push((row.place, *session));
             }
         }
+        let any_moves = !misplaced.is_empty();
         for ((table, relation), rows) in misplaced {
             if !point_rows(relation, &self.tables[table].session_column, &rows) {
                 return false;
             }
+        }
+        // Triggers of users may have inserted further events of the visitor meanwhile.
+        if any_moves
+            && self.before != {
+                let _owner = AsOwner::for_look_ups(own_tables().sessions);
+                sessions_of(&Connection::open(), self.app, self.visitor)
+            }
+        {
+            return false;
         }
         let written = |session| Written { visitor: self.visitor, session };
         let before = |session: &Session| self.before.get(&session.id);
@@ -196,6 +219,9 @@ impl<'a> Rebuilding<'a> {
         {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
             let connection = Connection::open();
+            for session in &new {
+                guess::use_drawn(session.id);
+            }
             insert_sessions(&connection, self.app.id, new.into_iter().map(written).collect());
             forget_events(&connection, &corrected);
             update_sessions(&connection, known.into_iter().map(written).collect());

@@ -43,6 +43,8 @@ struct Group {
     guess: Option<i64>,
     /// What becomes of them if nobody else knows of the visitor: the session that the first of them opened.
     session: Option<Session>,
+    /// Whether they are left to those who work the visitor out again.
+    is_left_out: bool,
 }
 
 /// A row, as small as can be: there may be millions.
@@ -96,6 +98,9 @@ pub struct Arrivals {
     guesses: Vec<Option<i64>>,
 }
 
+/// The place of no visitor.
+const NOBODY: u32 = u32::MAX;
+
 /// Among so few groups looking is faster than hashing.
 const FEW: usize = 8;
 
@@ -148,7 +153,7 @@ impl Recorder {
         let drawn = guess.filter(|guess| guess::is_drawn(*guess));
         let session = drawn.and_then(|id| Session::begun_by(&app.app, &mut app.calendar.borrow_mut(), event, id));
         let group = self.groups.len() as u32;
-        self.groups.push(Group { visitor: visitor.into(), guess, session });
+        self.groups.push(Group { visitor: visitor.into(), guess, session, is_left_out: false });
         match self.groups.len() {
             ..=FEW => {}
             count if count == FEW + 1 => (0..=group).for_each(|group| self.register(group)),
@@ -186,6 +191,13 @@ impl Recorder {
         std::mem::take(&mut self.corrections)
     }
 
+    /// Leaves the rows of visitors out.
+    pub fn leave_out(&mut self, visitors: &BTreeSet<String>) {
+        if !visitors.is_empty() {
+            self.groups.iter_mut().for_each(|group| group.is_left_out = visitors.contains(group.visitor.as_str()));
+        }
+    }
+
     /// Whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.unassigned.is_empty()
@@ -193,7 +205,9 @@ impl Recorder {
 
     /// The visitor, the session and the events of rows that all carry the same session, which was there before.
     pub fn only_group(&self) -> Option<(&str, i64, impl Iterator<Item = Event>)> {
-        let [Group { visitor, guess: Some(guess), session: None }] = self.groups.as_slice() else { return None };
+        let [Group { visitor, guess: Some(guess), session: None, is_left_out: false }] = self.groups.as_slice() else {
+            return None;
+        };
         let events = self.rows.iter().map(|row| {
             let Row { at, arrival, effect, ref facts, .. } = *row;
             Event { at, arrival, effect, facts: facts.clone() }
@@ -205,8 +219,9 @@ impl Recorder {
     pub fn into_parts(self) -> (Arrivals, Vec<(Unassigned, i64)>) {
         let mut arrivals = Arrivals { behind: self.rows, ..Arrivals::default() };
         arrivals.guesses = self.groups.iter().map(|group| group.guess).collect();
-        arrivals.visitor_of_group = vec![0; self.groups.len()];
-        let mut groups: Vec<(Group, usize)> = self.groups.into_iter().zip(0..).collect();
+        arrivals.visitor_of_group = vec![NOBODY; self.groups.len()];
+        let mut groups: Vec<(Group, usize)> =
+            self.groups.into_iter().zip(0..).filter(|(group, _)| !group.is_left_out).collect();
         groups.sort_unstable_by(|(one, number), (other, place)| (&one.visitor, number).cmp(&(&other.visitor, place)));
         let mut by_row = Vec::new();
         for (Group { visitor, session, .. }, number) in groups {
@@ -239,7 +254,7 @@ impl Arrivals {
         }
         for row in &self.behind {
             let place = self.visitor_of_group[row.group as usize] as usize;
-            if wanted[place] {
+            if wanted.get(place).is_some_and(|wanted| *wanted) {
                 let Row { at, arrival, ref facts, group, relation, block, line, effect } = *row;
                 let event = Event { at, arrival, effect, facts: facts.clone() };
                 let place_of_row = Place { relation, block, line };

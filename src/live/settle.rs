@@ -16,7 +16,7 @@ use super::record::{Arrivals, Recorder, VisitorRows};
 use super::settings::{AppSettings, own_tables};
 use super::store::{
     StatusChange, Wanted, Written, add_visitors, count_unassigned, insert_sessions, load_sessions, lock_visitors,
-    note_changed, note_status_changes, settled_day, update_sessions,
+    note_changed, note_status_changes, retire_sessions, settled_day, update_sessions,
 };
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::Connection;
@@ -125,6 +125,7 @@ fn settle_visitors(
 ) {
     let _owner = AsOwner::for_look_ups(own_tables().sessions);
     let connection = Connection::open();
+    let merged_before = outcome.merged.len();
     let (start, visitors, known) = (places.start, &arrivals.visitors[places.clone()], &known[places.clone()]);
     let mut loaded: Vec<Vec<Session>> = vec![Vec::new(); visitors.len()];
     let known: Vec<usize> = (0..visitors.len()).filter(|place| known[*place]).collect();
@@ -167,6 +168,8 @@ fn settle_visitors(
     }
     insert_sessions(&connection, app.id, new);
     update_sessions(&connection, changed);
+    let absorbed: Vec<i64> = outcome.merged[merged_before..].iter().map(|(absorbed, _)| *absorbed).collect();
+    retire_sessions(&connection, &absorbed);
     note_status_changes(&connection, app.id, &statuses);
     note_changed(&connection, app.id, &days, &settled);
 }

@@ -17,6 +17,7 @@ pub enum Kind {
 
 struct Statement {
     tracking: i32,
+    app: i32,
     kind: Kind,
     part: u32,
     recorder: Recorder,
@@ -47,10 +48,20 @@ pub fn listen() {
 }
 
 /// A statement on a tracked table begins.
-pub fn begin(tracking: i32, kind: Kind) {
+pub fn begin(tracking: i32, app: i32, kind: Kind) {
     transaction::listen(&ENDS);
-    let statement = Statement { tracking, kind, part: transaction::current_part(), recorder: Recorder::default() };
-    STATEMENTS.with_borrow_mut(|statements| statements.push(statement));
+    let (part, recorder) = (transaction::current_part(), Recorder::default());
+    STATEMENTS.with_borrow_mut(|statements| statements.push(Statement { tracking, app, kind, part, recorder }));
+}
+
+/// Visitors were worked out again from their rows, those of statements under way included: at their ends that has to be
+/// done once more, in place of settling what they inserted.
+pub fn note_rebuilt(app: i32, visitors: &[String]) {
+    STATEMENTS.with_borrow_mut(|statements| {
+        for statement in statements.iter_mut().filter(|statement| statement.app == app) {
+            statement.recorder.note_correction(visitors.iter().cloned(), None);
+        }
+    });
 }
 
 /// Passes the rows of the innermost statement of a kind on the table to a function; none where no such statement is known:

@@ -377,6 +377,18 @@ pub fn update_sessions(connection: &Connection, sessions: Vec<Written>) {
     }
 }
 
+const RETIRE: Statement = Statement {
+    sql: "UPDATE sessionize.sessions SET cancelled_at = coalesce(cancelled_at, '-infinity') WHERE session_id = ANY ($1)",
+    types: &[BIGINTS],
+};
+
+/// Lets sessions that became part of others take nothing more: triggers of users may insert events while rows move on.
+pub fn retire_sessions(connection: &Connection, sessions: &[i64]) {
+    if !sessions.is_empty() {
+        kept!(connection, RETIRE, &[Argument::wide_array(BIGINT, sessions.iter().map(|session| Some(*session)))]);
+    }
+}
+
 const DELETE: Statement =
     Statement { sql: "DELETE FROM sessionize.sessions WHERE session_id = ANY ($1)", types: &[BIGINTS] };
 

@@ -105,7 +105,8 @@ fn is_moved(tracked: &Tracked, row: &TriggerRow) -> bool {
 
 fn begin(call: &mut Call) -> Datum {
     let firing = firing(call, "begin_sessions", Moment::BeforeStatement);
-    statement::begin(of_firing(&firing).tracking, kind(&firing));
+    let tracked = of_firing(&firing);
+    statement::begin(tracked.tracking, tracked.app.id, kind(&firing));
     call.no_row()
 }
 
@@ -227,6 +228,7 @@ fn end(call: &mut Call) -> Datum {
 
 fn finish(tracked: &Tracked, mut recorder: Recorder) {
     let corrections = recorder.take_corrections();
+    recorder.leave_out(&corrections.visitors);
     if !recorder.is_empty() {
         settle(&tracked.app, &tracked.session_column, recorder);
     }

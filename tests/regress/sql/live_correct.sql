@@ -158,6 +158,41 @@ ROLLBACK;
 DROP TABLE parts;
 SELECT drop_session_app('parts');
 
+-- A trigger of the user that makes events of its own, in the same table, while rows are pointed to their sessions
+CREATE TABLE echoing (n integer GENERATED ALWAYS AS IDENTITY, visitor text, at timestamptz, note text);
+SELECT track_sessions('echoing', 'visitor', 'at') > 0 AS tracked;
+CREATE FUNCTION echo() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO echoing (visitor, at, note) VALUES ('audit', NEW.at, 'moved ' || NEW.n), (NEW.visitor, NEW.at, 'echo of ' || NEW.n);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER echo AFTER UPDATE OF session_id ON echoing FOR EACH ROW WHEN (NEW.note IS NULL) EXECUTE FUNCTION echo();
+INSERT INTO echoing (visitor, at) SELECT 'ann', now() - interval '3 hours' + n * interval '50 minutes' FROM generate_series(0, 2) AS n;
+INSERT INTO echoing (visitor, at) VALUES ('ann', now() - interval '3 hours' + interval '25 minutes');
+SELECT visitor, count(*), count(DISTINCT session_id) AS sessions FROM echoing GROUP BY visitor ORDER BY visitor;
+UPDATE echoing SET at = at + interval '30 minutes' WHERE n = 4;
+SELECT * FROM suite.wrong('echoing');
+SELECT visitor, count(*) > 1 AS echoed, count(session_id) = count(*) AS assigned FROM echoing GROUP BY visitor ORDER BY visitor;
+SELECT rebuild_sessions('echoing', 'ann');
+SELECT * FROM suite.wrong('echoing');
+DROP TRIGGER echo ON echoing;
+-- … and one that corrects rows as they go in, before and after ours has noted them
+CREATE FUNCTION correct_row() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE echoing SET at = at + interval '1 minute' WHERE n = NEW.n;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER correct_row AFTER INSERT ON echoing FOR EACH ROW EXECUTE FUNCTION correct_row();
+INSERT INTO echoing (visitor, at) SELECT (ARRAY['bob', 'cat'])[1 + n % 2], now() - interval '3 hours' + n * interval '40 minutes' FROM generate_series(0, 3) AS n;
+INSERT INTO echoing (visitor, at) SELECT (ARRAY['bob', 'cat'])[1 + n % 2], now() - interval '3 hours' + n * interval '40 minutes' FROM generate_series(0, 3) AS n;
+ALTER TRIGGER correct_row ON echoing RENAME TO zzz_correct_row;
+INSERT INTO echoing (visitor, at) SELECT (ARRAY['bob', 'dan'])[1 + n % 2], now() - interval '3 hours' + n * interval '40 minutes' FROM generate_series(0, 3) AS n;
+SELECT * FROM suite.wrong('echoing');
+SELECT visitor, count(*), count(DISTINCT session_id) AS sessions FROM echoing WHERE visitor <> 'audit' GROUP BY visitor ORDER BY visitor;
+DROP TABLE echoing;
+DROP FUNCTION echo, correct_row;
+SELECT drop_session_app('echoing');
+
 DROP VIEW known;
 DROP TABLE visits;
 DROP FUNCTION look;
