@@ -116,8 +116,7 @@ BEGIN
     since := sessionize.inactive_since((purge.filter ->> 'days')::integer, purge.started_at);
     condition := sessionize.inactive_condition(since, purge.started_at, (purge.filter ->> 'anonymous')::boolean);
     state := sessionize.next_day(state, purge, since, condition);
-    SELECT coalesce(array_agg(session.session_id), '{}'), array_agg(session.app_id), array_agg(session.visitor) INTO chosen
-      FROM sessionize.sessions AS session JOIN unnest(state.ids[:size]) AS next (session_id) USING (session_id);
+    chosen := sessionize.choose_by_id(state.ids[:size]);
     state.ids := state.ids[size + 1:];
     chosen := sessionize.lock_sessions(chosen, since, sessionize.old_condition(since, purge.started_at, (purge.filter ->> 'anonymous')::boolean));
     removed := sessionize.remove_sessions(chosen, false);
