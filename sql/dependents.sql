@@ -130,7 +130,7 @@ COMMENT ON FUNCTION sessionize.attached_rows(regclass, name, bigint[], boolean) 
 
 CREATE FUNCTION sessionize.forget() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_custom_plan SET enable_hashjoin = on SET enable_seqscan = on
+    SET plan_cache_mode = force_custom_plan SET enable_hashjoin = on SET enable_seqscan = off
 AS $$
 DECLARE
     -- set by purges, which hold the visitors: 'gone' or 'locked'

@@ -22,9 +22,10 @@ COMMENT ON TABLE sessionize.purges IS
 SELECT pg_catalog.pg_extension_config_dump('sessionize.purges', '');
 SELECT pg_catalog.pg_extension_config_dump('sessionize.purges_purge_id_seq', '');
 
-CREATE FUNCTION sessionize.lock_sessions(candidates sessionize.chosen_sessions, since timestamptz, condition text)
+CREATE FUNCTION sessionize.lock_sessions(candidates sessionize.chosen_sessions, since timestamptz, condition text, wait boolean)
     RETURNS sessionize.chosen_sessions
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+    SET enable_seqscan = off -- a batch of a sweep holds locks meanwhile, however large the tables are
 AS $$
 DECLARE
     chosen sessionize.chosen_sessions;
@@ -36,9 +37,9 @@ BEGIN
               FROM unnest(candidates.apps, candidates.visitors) AS candidate (app_id, visitor)) AS owner;
     -- First the visitors, whose lock every new session needs, then all of their sessions, both in the order that
     -- everybody follows. From here on nothing can come that would make a visitor active.
-    PERFORM FROM sessionize.visitors AS visitor JOIN unnest(apps, names) AS owner (app_id, visitor) USING (app_id, visitor)
-      ORDER BY visitor.app_id, visitor.visitor
-        FOR UPDATE OF visitor;
+    EXECUTE format('SELECT FROM sessionize.visitors AS visitor JOIN unnest($1, $2) AS owner (app_id, visitor) USING (app_id, visitor) '
+                   'ORDER BY visitor.app_id, visitor.visitor FOR UPDATE OF visitor %s', CASE WHEN NOT wait THEN 'NOWAIT' END)
+      USING apps, names;
     -- What is locked is read as it is now, so the conditions are judged afresh.
     EXECUTE format('WITH locked AS MATERIALIZED ('
                    'SELECT session.session_id, session.app_id, session.visitor, session.last_event_at, session.expires_at, session.customer '
@@ -53,8 +54,8 @@ BEGIN
     chosen.ids := coalesce(chosen.ids, '{}');
     RETURN chosen;
 END $$;
-COMMENT ON FUNCTION sessionize.lock_sessions(sessionize.chosen_sessions, timestamptz, text) IS
-    'locks the visitors of these sessions, and all sessions of these visitors, until the transaction ends; gives those of the sessions that still meet a condition on session and whose visitor has no later event';
+COMMENT ON FUNCTION sessionize.lock_sessions(sessionize.chosen_sessions, timestamptz, text, boolean) IS
+    'locks the visitors of these sessions (55P03 if it would have to wait for one and must not), and all sessions of these visitors, until the transaction ends; gives those of the sessions that still meet a condition on session and whose visitor has no later event';
 
 CREATE FUNCTION sessionize.held_sessions(ids bigint[]) RETURNS TABLE (session_id bigint, relation regclass)
     LANGUAGE sql STABLE
@@ -138,14 +139,17 @@ END $$;
 COMMENT ON FUNCTION sessionize.find_visitors(integer[], text[]) IS
     'the rows of visitors, who may be named several times, in the order in which everybody locks them, and their revisions';
 
+CREATE TYPE sessionize.inactive_sessions AS (whole bigint[], places tid[], revisions bigint[], parts bigint[]);
+COMMENT ON TYPE sessionize.inactive_sessions IS
+    'what goes: all sessions of visitors (whole), with the places and revisions of these visitors in the order in which everybody locks them, and sessions of visitors who keep others (parts)';
+
 -- Reads all at one moment, since it is STABLE: visitors are found at the revision at which they had these sessions.
-CREATE FUNCTION sessionize.choose_inactive(
-    app_id integer, since timestamptz, at timestamptz, anonymous boolean,
-    OUT whole bigint[], OUT places tid[], OUT revisions bigint[], OUT parts bigint[]
-)
+CREATE FUNCTION sessionize.choose_inactive(scope text, ids bigint[], since timestamptz, at timestamptz, anonymous boolean)
+    RETURNS sessionize.inactive_sessions
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
+    chosen sessionize.inactive_sessions;
     apps integer[];
     names text[];
     staying bigint[];
@@ -153,32 +157,33 @@ BEGIN
     -- of visitors who are away all sessions, whether they have expired or not and whatever the filter
     EXECUTE format('SELECT array_agg(session_id) FILTER (WHERE goes), array_agg(app_id) FILTER (WHERE goes), '
                           'array_agg(visitor) FILTER (WHERE goes), array_agg(session_id) FILTER (WHERE NOT goes) '
-                     'FROM (SELECT session.session_id, session.app_id, session.visitor, %s AS goes FROM sessionize.sessions AS session '
-                            'WHERE %s AND %s OFFSET 0) AS session',
-                   sessionize.old_condition(since, at, anonymous), coalesce('session.app_id = ' || app_id, 'true'),
-                   sessionize.inactive_condition(since, 'infinity', NULL))
-       INTO whole, apps, names, staying;
-    whole := coalesce(whole, '{}');
-    parts := '{}';
+                     'FROM (SELECT session.session_id, session.app_id, session.visitor, %s AND %s AS goes '
+                             'FROM sessionize.sessions AS session WHERE %s AND %s OFFSET 0) AS session',
+                   sessionize.old_condition(since, at, anonymous), CASE WHEN ids IS NULL THEN 'true' ELSE 'session.session_id = ANY ($1)' END,
+                   scope, sessionize.inactive_condition(since, 'infinity', NULL))
+       INTO chosen.whole, apps, names, staying USING ids;
+    chosen.whole := coalesce(chosen.whole, '{}');
+    chosen.parts := '{}';
     IF staying IS NOT NULL THEN
         SELECT coalesce(array_agg(going.session_id) FILTER (WHERE keeping.visitor IS NULL), '{}'),
                array_agg(going.app_id) FILTER (WHERE keeping.visitor IS NULL), array_agg(going.visitor) FILTER (WHERE keeping.visitor IS NULL),
                coalesce(array_agg(going.session_id) FILTER (WHERE keeping.visitor IS NOT NULL), '{}')
-          INTO whole, apps, names, parts
-          FROM unnest(whole, apps, names) AS going (session_id, app_id, visitor)
+          INTO chosen.whole, apps, names, chosen.parts
+          FROM unnest(chosen.whole, apps, names) AS going (session_id, app_id, visitor)
           LEFT JOIN (SELECT DISTINCT kept.app_id, kept.visitor
                        FROM sessionize.sessions AS kept JOIN unnest(staying) AS stays (session_id) USING (session_id)) AS keeping
                USING (app_id, visitor);
     END IF;
-    SELECT found.places, found.revisions INTO places, revisions FROM sessionize.find_visitors(apps, names) AS found;
+    SELECT found.places, found.revisions INTO chosen.places, chosen.revisions FROM sessionize.find_visitors(apps, names) AS found;
+    RETURN chosen;
 END $$;
-COMMENT ON FUNCTION sessionize.choose_inactive(integer, timestamptz, timestamptz, boolean) IS
-    'what is inactive: all sessions of visitors (whole) and the rows of these visitors, in the order in which everybody locks them; and sessions of visitors who keep others (parts)';
+COMMENT ON FUNCTION sessionize.choose_inactive(text, bigint[], timestamptz, timestamptz, boolean) IS
+    'the inactive sessions of visitors to whom a condition on session applies, all or only certain ones; anonymous filters them';
 
 -- Deleting the visitors locks them. Who has got another session since they were seen has another revision. The sessions
 -- of the others need no lock before: each is judged afresh as it goes. Nearly always that is all.
 CREATE FUNCTION sessionize.delete_visitors(
-    ids bigint[], places tid[], revisions bigint[], condition text,
+    chosen sessionize.inactive_sessions, condition text,
     OUT sessions bigint, OUT visitors bigint, OUT cascaded jsonb, OUT others bigint[]
 )
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
@@ -186,16 +191,16 @@ CREATE FUNCTION sessionize.delete_visitors(
     SET enable_hashjoin = off SET enable_seqscan = off SET pg_sessionize.visitors = 'gone'
 AS $$
 DECLARE
-    going bigint[] := ids;
+    going bigint[] := chosen.whole;
 BEGIN
     others := '{}';
-    DELETE FROM sessionize.visitors AS visitor USING unnest(places, revisions) AS seen (place, revision)
+    DELETE FROM sessionize.visitors AS visitor USING unnest(chosen.places, chosen.revisions) AS seen (place, revision)
      WHERE visitor.ctid = seen.place AND visitor.revision <= seen.revision; -- judged again where it had to wait
     GET DIAGNOSTICS visitors = ROW_COUNT;
-    IF visitors < cardinality(places) THEN
+    IF visitors < cardinality(chosen.places) THEN
         SELECT coalesce(array_agg(session.session_id) FILTER (WHERE visitor.visitor IS NULL), '{}'),
                coalesce(array_agg(session.session_id) FILTER (WHERE visitor.visitor IS NOT NULL), '{}') INTO going, others
-          FROM sessionize.sessions AS session JOIN unnest(ids) AS named (session_id) USING (session_id)
+          FROM sessionize.sessions AS session JOIN unnest(chosen.whole) AS named (session_id) USING (session_id)
           LEFT JOIN sessionize.visitors AS visitor USING (app_id, visitor);
     END IF;
     PERFORM sessionize.take_cascaded();
@@ -206,13 +211,11 @@ BEGIN
     GET DIAGNOSTICS sessions = ROW_COUNT;
     SELECT coalesce(jsonb_object_agg(taken.relation, taken.row_count), '{}') INTO cascaded FROM sessionize.take_cascaded() AS taken;
     IF sessions < cardinality(going) THEN
-        RAISE EXCEPTION USING ERRCODE = 'serialization_failure'; -- undoes all of it
+        RAISE EXCEPTION 'sessions have changed' USING ERRCODE = 'serialization_failure';
     END IF;
-EXCEPTION WHEN serialization_failure OR foreign_key_violation OR restrict_violation THEN
-    SELECT 0, 0, '{}', ids INTO sessions, visitors, cascaded, others;
 END $$;
-COMMENT ON FUNCTION sessionize.delete_visitors(bigint[], tid[], bigint[], text) IS
-    'deletes visitors with all of their sessions, except for those who have got others since they were seen. If a session no longer meets a condition on session, or something forbids deleting one, nothing is done; others are the sessions still to be looked at';
+COMMENT ON FUNCTION sessionize.delete_visitors(sessionize.inactive_sessions, text) IS
+    'deletes visitors with all of their sessions. Those who have got others since they were seen stay, and others are their sessions. Fails (40001) if a session no longer meets a condition on session';
 
 CREATE FUNCTION sessionize.name_counts(counts jsonb, OUT events bigint, OUT dependents jsonb)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -271,35 +274,41 @@ COMMENT ON FUNCTION sessionize.remove_sessions(sessionize.chosen_sessions, boole
     'deletes locked sessions with all that belongs to them, or with dry_run counts what would go; says which foreign keys keep some';
 
 CREATE FUNCTION sessionize.remove_inactive(
-    whole bigint[], places tid[], revisions bigint[], parts bigint[], since timestamptz, condition text,
-    OUT sessions bigint, OUT visitors bigint, OUT events bigint, OUT dependents jsonb, OUT kept bigint, OUT detail text
+    chosen sessionize.inactive_sessions, since timestamptz, condition text,
+    OUT sessions bigint, OUT visitors bigint, OUT events bigint, OUT dependents jsonb, OUT kept bigint, OUT detail text,
+    OUT emptied bigint, OUT locked sessionize.chosen_sessions
 )
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     gone record;
-    locked sessionize.chosen_sessions;
     rest record;
+    all_slowly boolean := chosen.whole = '{}' OR EXISTS (SELECT FROM sessionize.holding_tables);
 BEGIN
-    IF whole = '{}' OR EXISTS (SELECT FROM sessionize.holding_tables) THEN
-        SELECT 0::bigint AS sessions, 0::bigint AS visitors, '{}'::jsonb AS cascaded, whole AS others INTO gone;
-    ELSE
-        gone := sessionize.delete_visitors(whole, places, revisions, condition);
+    IF NOT all_slowly THEN
+        BEGIN
+            gone := sessionize.delete_visitors(chosen, condition);
+            -- Others may hold these visitors and want the ones that are locked here: whoever is out of order does not wait.
+            locked := sessionize.lock_sessions(sessionize.choose_by_id(chosen.parts || gone.others), since, condition, false);
+        EXCEPTION WHEN serialization_failure OR lock_not_available OR foreign_key_violation OR restrict_violation THEN
+            all_slowly := true; -- from the beginning, for nothing has been done
+        END;
     END IF;
-    locked.ids := parts || gone.others;
-    IF locked.ids <> '{}' THEN
-        locked := sessionize.lock_sessions(sessionize.choose_by_id(locked.ids), since, condition);
+    IF all_slowly THEN
+        SELECT 0::bigint AS sessions, 0::bigint AS visitors, '{}'::jsonb AS cascaded INTO gone;
+        locked := sessionize.lock_sessions(sessionize.choose_by_id(chosen.parts || chosen.whole), since, condition, true);
     END IF;
     rest := sessionize.remove_sessions(locked, false);
     SELECT named.events + rest.events, sessionize.sum_counts(named.dependents, rest.dependents) INTO events, dependents
       FROM sessionize.name_counts(gone.cascaded) AS named;
     sessions := gone.sessions + rest.sessions;
+    emptied := gone.visitors;
     visitors := gone.visitors + rest.visitors;
     kept := rest.kept;
     detail := rest.detail;
 END $$;
-COMMENT ON FUNCTION sessionize.remove_inactive(bigint[], tid[], bigint[], bigint[], timestamptz, text) IS
-    'deletes those of the chosen sessions that are still inactive once they are locked, with all that belongs to them';
+COMMENT ON FUNCTION sessionize.remove_inactive(sessionize.inactive_sessions, timestamptz, text) IS
+    'deletes those of the chosen sessions that are still inactive once they are locked, with all that belongs to them; says how many visitors lost all of them at once (emptied), and which sessions were locked one by one';
 
 CREATE FUNCTION sessionize.report_kept(kept bigint, detail text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -352,7 +361,8 @@ DECLARE
     begun constant timestamptz := clock_timestamp();
     since constant timestamptz := sessionize.inactive_since($1, now());
     wanted_app constant integer := sessionize.app_id($2);
-    chosen constant record := sessionize.choose_inactive(wanted_app, since, now(), $3);
+    chosen constant sessionize.inactive_sessions :=
+        sessionize.choose_inactive(coalesce('session.app_id = ' || wanted_app, 'true'), NULL, since, now(), $3);
     ids constant bigint[] := chosen.whole || chosen.parts;
     held constant bigint := (SELECT count(DISTINCT held.session_id) FROM sessionize.held_sessions(ids) AS held);
     removed record;
@@ -362,8 +372,7 @@ BEGIN
         removed := sessionize.remove_sessions(sessionize.choose_by_id(ids), true);
         PERFORM sessionize.report_kept(removed.kept, removed.detail);
     ELSE
-        removed := sessionize.remove_inactive(chosen.whole, chosen.places, chosen.revisions, chosen.parts,
-                                              since, sessionize.old_condition(since, now(), $3));
+        removed := sessionize.remove_inactive(chosen, since, sessionize.old_condition(since, now(), $3));
         PERFORM sessionize.require_expected($4, removed.sessions, removed.kept);
         PERFORM sessionize.note_purge('purge', wanted_app, jsonb_build_object('days', $1, 'app', $2, 'anonymous', $3, 'expected', $4), begun,
                                       removed.sessions, removed.visitors, removed.events, removed.dependents, removed.kept, removed.detail);
@@ -396,7 +405,7 @@ BEGIN
         removed := sessionize.remove_sessions(chosen, true);
         PERFORM sessionize.report_kept(removed.kept, removed.detail);
     ELSE
-        PERFORM sessionize.lock_sessions(chosen, 'infinity', 'true');
+        PERFORM sessionize.lock_sessions(chosen, 'infinity', 'true', true);
         removed := sessionize.remove_sessions(sessionize.choose_sessions(wanted_app, condition), false);
         PERFORM sessionize.uncount_visitor(wanted_app, $2);
         -- Who was erased is not written down; whoever knows the name can find the row by its hash.

@@ -80,7 +80,6 @@ AS $$
 DECLARE
     last_day constant date := (since AT TIME ZONE 'UTC')::date;
 BEGIN
-    -- Oldest first: the latest session of a visitor goes last, so the rest of a sweep decides as its beginning did.
     WHILE coalesce(cardinality(state.ids), 0) = 0 AND state.outcome IS NULL LOOP
         state.day := (SELECT min(session.last_event_day) FROM sessionize.sessions AS session
                        WHERE session.app_id = state.app_id AND session.last_event_day > coalesce(state.day, '-infinity')
@@ -90,13 +89,22 @@ BEGIN
                               WHERE (purge.app_id IS NULL OR app.app_id = purge.app_id) AND app.app_id > coalesce(state.app_id, 0));
             state.outcome := CASE WHEN state.app_id IS NULL THEN 'done' END;
         ELSE
-            state.ids := (sessionize.choose_sessions(state.app_id, format('session.last_event_day = %L AND %s', state.day, condition))).ids;
+            -- All sessions of those who were last here on this day, visitor by visitor. The latest of each comes last:
+            -- where a batch ends between them the next one decides as this one did.
+            EXECUTE format('SELECT array_agg(session.session_id ORDER BY session.visitor, session.last_event_at, session.session_id) '
+                             'FROM (SELECT DISTINCT known.app_id, known.visitor FROM sessionize.sessions AS known '
+                                    'WHERE known.app_id = $1 AND known.last_event_day = $2 '
+                                      'AND NOT EXISTS (SELECT FROM sessionize.sessions AS later '
+                                                       'WHERE later.app_id = known.app_id AND later.visitor = known.visitor '
+                                                         'AND (later.last_event_day > $2 OR later.last_event_at > $3))) AS owner '
+                             'JOIN sessionize.sessions AS session USING (app_id, visitor) WHERE %s', condition)
+               INTO state.ids USING state.app_id, state.day, since;
         END IF;
     END LOOP;
     RETURN state;
 END $$;
 COMMENT ON FUNCTION sessionize.next_day(sessionize.sweep_state, sessionize.purges, timestamptz, text) IS
-    'moves a sweep on to the next day on which inactive sessions ended';
+    'moves a sweep on to the next day on which inactive visitors were last here';
 
 CREATE FUNCTION sessionize.sweep_batch(state sessionize.sweep_state) RETURNS sessionize.sweep_state
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET work_mem = '64MB'
@@ -104,29 +112,32 @@ AS $$
 DECLARE
     purge sessionize.purges;
     since timestamptz;
+    anonymous boolean;
     condition text;
     size integer;
-    chosen sessionize.chosen_sessions;
-    finished bigint;
     removed record;
+    finished bigint;
 BEGIN
     state.begun := clock_timestamp();
     SELECT * INTO purge FROM sessionize.purges AS known WHERE known.purge_id = state.purge_id;
     size := purge.filter ->> 'batch_size';
+    anonymous := purge.filter ->> 'anonymous';
     since := sessionize.inactive_since((purge.filter ->> 'days')::integer, purge.started_at);
-    condition := sessionize.inactive_condition(since, purge.started_at, (purge.filter ->> 'anonymous')::boolean);
+    condition := sessionize.old_condition(since, purge.started_at, anonymous);
     state := sessionize.next_day(state, purge, since, condition);
-    chosen := sessionize.choose_by_id(state.ids[:size]);
+    removed := sessionize.remove_inactive(
+        sessionize.choose_inactive('(session.app_id, session.visitor) IN (SELECT named.app_id, named.visitor '
+                                        'FROM sessionize.sessions AS named JOIN unnest($1) AS batch (session_id) USING (session_id))',
+                                   coalesce(state.ids[:size], '{}'), since, purge.started_at, anonymous),
+        since, condition);
     state.ids := state.ids[size + 1:];
-    chosen := sessionize.lock_sessions(chosen, since, sessionize.old_condition(since, purge.started_at, (purge.filter ->> 'anonymous')::boolean));
-    removed := sessionize.remove_sessions(chosen, false);
     -- Those of whom nothing inactive is left now: none is counted twice.
     EXECUTE format('SELECT count(*) FROM (SELECT DISTINCT * FROM unnest($1, $2)) AS owner (app_id, visitor) WHERE NOT EXISTS ('
                    'SELECT FROM sessionize.sessions AS session '
                    'WHERE session.app_id = owner.app_id AND session.visitor = owner.visitor AND %s)', condition)
-       INTO finished USING chosen.apps, chosen.visitors;
+       INTO finished USING (removed.locked).apps, (removed.locked).visitors;
     UPDATE sessionize.purges AS known
-       SET sessions = known.sessions + removed.sessions, visitors = known.visitors + finished,
+       SET sessions = known.sessions + removed.sessions, visitors = known.visitors + removed.emptied + finished,
            events = known.events + removed.events, dependents = sessionize.sum_counts(known.dependents, removed.dependents),
            kept = known.kept + removed.kept, detail = coalesce(removed.detail, known.detail)
      WHERE known.purge_id = purge.purge_id;
