@@ -34,6 +34,7 @@ CREATE FUNCTION sessionize.begin_sweep(
     days integer, app text, anonymous boolean, batch_size integer, max_runtime interval, pause interval
 ) RETURNS sessionize.sweep_state
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
+    SET max_parallel_workers_per_gather = 0 -- leaves the other processors to others
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -80,7 +81,8 @@ AS $$
 DECLARE
     last_day constant date := (since AT TIME ZONE 'UTC')::date;
 BEGIN
-    WHILE coalesce(cardinality(state.ids), 0) = 0 AND state.outcome IS NULL LOOP
+    -- Days on which everybody came back are passed over, but not for long without a rest.
+    WHILE coalesce(cardinality(state.ids), 0) = 0 AND state.outcome IS NULL AND clock_timestamp() < state.begun + interval '0.1 seconds' LOOP
         state.day := (SELECT min(session.last_event_day) FROM sessionize.sessions AS session
                        WHERE session.app_id = state.app_id AND session.last_event_day > coalesce(state.day, '-infinity')
                          AND session.last_event_day <= last_day);
@@ -104,10 +106,11 @@ BEGIN
     RETURN state;
 END $$;
 COMMENT ON FUNCTION sessionize.next_day(sessionize.sweep_state, sessionize.purges, timestamptz, text) IS
-    'moves a sweep on to the next day on which inactive visitors were last here';
+    'moves a sweep on to the sessions of inactive visitors who were last here on the next day, or of the next application';
 
 CREATE FUNCTION sessionize.sweep_batch(state sessionize.sweep_state) RETURNS sessionize.sweep_state
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET work_mem = '64MB'
+    SET max_parallel_workers_per_gather = 0 -- leaves the other processors to others
 AS $$
 DECLARE
     purge sessionize.purges;
