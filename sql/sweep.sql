@@ -240,9 +240,6 @@ BEGIN
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     PERFORM sessionize.raise_failure(state);
     IF state.purge_id IS NOT NULL THEN
-        PERFORM sessionize.expect_totals();
-        COMMIT;
-        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
         PERFORM @extschema@.refresh_statistics();
     END IF;
 END $$;
