@@ -211,6 +211,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sessionize.raise_failure(sessionize.sweep_state) IS 'raises the error that ended a sweep, once it is written down';
 
+CREATE FUNCTION sessionize.in_transaction_block() RETURNS boolean
+    LANGUAGE c AS 'MODULE_PATHNAME', 'sessionize_in_transaction_block';
+COMMENT ON FUNCTION sessionize.in_transaction_block() IS 'whether the client has begun a transaction, so that a procedure cannot commit';
+
 -- Commits, so it can have no search path of its own: it names nothing that another schema could hold.
 CREATE PROCEDURE sweep_inactive_sessions(
     days integer,
@@ -225,7 +229,12 @@ AS $$
 DECLARE
     state sessionize.sweep_state;
 BEGIN
-    COMMIT; -- inside a transaction it fails here, before anything was done
+    IF sessionize.in_transaction_block() THEN
+        RAISE EXCEPTION 'a sweep cannot run inside a transaction block'
+            USING ERRCODE = '25001', DETAIL = 'It commits after each batch.',
+                  HINT = 'Call it outside of BEGIN (in psql with AUTOCOMMIT on), or use purge_inactive_sessions(), which is one transaction.';
+    END IF;
+    COMMIT; -- inside a function it fails here, before anything was done
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     state := sessionize.begin_sweep(days, app, anonymous, batch_size, max_runtime, pause);
     WHILE state.outcome IS NULL LOOP
