@@ -166,8 +166,8 @@ CREATE FUNCTION sessionize.rest_sweep(state sessionize.sweep_state) RETURNS sess
 AS $$
 BEGIN
     IF state.outcome IS NULL THEN
-        -- Half the time unless told otherwise: a sweep that never rested would take its share of a processor from others.
-        PERFORM pg_sleep_for(coalesce((known.filter ->> 'pause')::interval, clock_timestamp() - state.begun))
+        -- Two thirds of the time unless told otherwise: a sweep that never rested would take its share of a processor from others.
+        PERFORM pg_sleep_for(coalesce((known.filter ->> 'pause')::interval, 2 * (clock_timestamp() - state.begun)))
            FROM sessionize.purges AS known WHERE known.purge_id = state.purge_id;
     END IF;
     RETURN state;
@@ -177,7 +177,7 @@ EXCEPTION WHEN query_canceled THEN
     RETURN state;
 END $$;
 COMMENT ON FUNCTION sessionize.rest_sweep(sessionize.sweep_state) IS
-    'lets others work for as long as the sweep was told to, or else for as long as the batch took';
+    'lets others work for as long as the sweep was told to, or else for twice as long as the batch took';
 
 CREATE FUNCTION sessionize.end_sweep(state sessionize.sweep_state) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -253,4 +253,4 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON PROCEDURE sweep_inactive_sessions(integer, text, boolean, integer, interval, interval) IS
-    'deletes what purge_inactive_sessions() would, in batches that commit. One at a time; stops after max_runtime; rests for pause after each batch, by default for as long as the batch took (''0'': not at all). After a kill the next one goes on. See sessionize.progress and sessionize.purges';
+    'deletes what purge_inactive_sessions() would, in batches that commit. One at a time; stops after max_runtime; rests for pause after each batch, by default for twice as long as the batch took (''0'': not at all). After a kill the next one goes on. See sessionize.progress and sessionize.purges';
