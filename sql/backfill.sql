@@ -51,6 +51,14 @@ END;
 COMMENT ON FUNCTION sessionize.backfill_plan(integer) IS
     'what a backfill goes through, in order: events that start and extend sessions first, then passive ones, each partition by partition';
 
+CREATE FUNCTION sessionize.full_name(relation regclass) RETURNS text
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT format('%I.%I', schema.nspname, class.relname)
+      FROM pg_class AS class JOIN pg_namespace AS schema ON schema.oid = class.relnamespace WHERE class.oid = full_name.relation;
+END;
+COMMENT ON FUNCTION sessionize.full_name(regclass) IS 'the name of a table with its schema, whatever the search path';
+
 -- Without a SET clause, because it commits; so every name is qualified.
 CREATE PROCEDURE backfill_sessions(events regclass)
     LANGUAGE plpgsql
@@ -77,7 +85,7 @@ BEGIN
     PERFORM sessionize.require_owner(events);
     SELECT pg_catalog.sum(plan.blocks) INTO total FROM sessionize.backfill_plan(tracking) AS plan;
     INSERT INTO sessionize.progress AS known (process, subject, total)
-    VALUES ('backfill', events::pg_catalog.text, COALESCE(total, 0))
+    VALUES ('backfill', sessionize.full_name(events), COALESCE(total, 0))
         ON CONFLICT (process, subject) DO UPDATE
        SET started_at = pg_catalog.now(), updated_at = pg_catalog.now(), done = 0, total = excluded.total, state = 'running';
     COMMIT;
@@ -102,7 +110,7 @@ BEGIN
                    done = done_before OPERATOR(pg_catalog.+) LEAST(first_block, step.blocks),
                    position = pg_catalog.format('%s, block %s', step.leaf, first_block)
              WHERE known.process OPERATOR(pg_catalog.=) 'backfill'
-               AND known.subject OPERATOR(pg_catalog.=) events::pg_catalog.text;
+               AND known.subject OPERATOR(pg_catalog.=) sessionize.full_name(events);
             COMMIT;
             RAISE NOTICE 'backfill of %: block % of %, % rows assigned', step.leaf, LEAST(first_block, step.blocks), step.blocks, assigned;
         END LOOP;
@@ -111,7 +119,7 @@ BEGIN
     UPDATE sessionize.progress AS known
        SET updated_at = pg_catalog.clock_timestamp(), done = known.total, state = 'finished', position = NULL
      WHERE known.process OPERATOR(pg_catalog.=) 'backfill'
-       AND known.subject OPERATOR(pg_catalog.=) events::pg_catalog.text;
+       AND known.subject OPERATOR(pg_catalog.=) sessionize.full_name(events);
     COMMIT;
 END $$;
 REVOKE EXECUTE ON PROCEDURE backfill_sessions(regclass) FROM PUBLIC;

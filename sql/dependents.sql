@@ -67,6 +67,10 @@ BEGIN
         RAISE EXCEPTION 'table % belongs to sessions already', NEW.relation
             USING ERRCODE = '55000', HINT = 'Call remove_session_dependent() or untrack_sessions() first.';
     END IF;
+    NEW.column_number := attribute.attnum;
+    IF TG_OP = 'UPDATE' AND (NEW.relation, NEW.column_number, NEW.on_purge) = (OLD.relation, OLD.column_number, OLD.on_purge) THEN
+        RETURN NEW; -- renamed
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_index AS index
                     WHERE index.indrelid = NEW.relation AND index.indkey[0] = attribute.attnum
                       AND index.indisvalid AND index.indpred IS NULL) THEN
@@ -86,6 +90,36 @@ COMMENT ON FUNCTION sessionize.check_dependent() IS
     'trigger of sessionize.dependents: refuses tables that cannot be dependents or that somebody else owns';
 CREATE TRIGGER check_dependent BEFORE INSERT OR UPDATE ON sessionize.dependents
     FOR EACH ROW EXECUTE FUNCTION sessionize.check_dependent();
+
+CREATE FUNCTION sessionize.follow_dependents() RETURNS event_trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    altered record;
+BEGIN
+    FOR altered IN
+        SELECT dependent.*, attribute.attname, attribute.atttypid, attribute.attisdropped
+          FROM sessionize.dependents AS dependent
+          JOIN pg_attribute AS attribute ON attribute.attrelid = dependent.relation AND attribute.attnum = dependent.column_number
+         WHERE attribute.attname <> dependent.session_id OR attribute.atttypid <> 'bigint'::regtype
+    LOOP
+        IF altered.attisdropped THEN
+            DELETE FROM sessionize.dependents AS dependent WHERE dependent.relation = altered.relation;
+            RAISE WARNING 'table % is a dependent of sessions no more', altered.relation
+                USING DETAIL = format('Its column "%s" was dropped.', altered.session_id);
+        ELSIF altered.atttypid <> 'bigint'::regtype THEN
+            RAISE EXCEPTION 'column "%" of table % names sessions', altered.attname, altered.relation
+                USING ERRCODE = '55000', HINT = 'Call remove_session_dependent() first to change its type.';
+        ELSE
+            UPDATE sessionize.dependents AS dependent SET session_id = altered.attname WHERE dependent.relation = altered.relation;
+        END IF;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION sessionize.follow_dependents() IS
+    'event trigger: keeps the names of dependents'' columns true when they are renamed, and forgets dependents that lose them';
+CREATE EVENT TRIGGER sessionize_follow_dependents ON ddl_command_end WHEN TAG IN ('ALTER TABLE')
+    EXECUTE FUNCTION sessionize.follow_dependents();
+COMMENT ON EVENT TRIGGER sessionize_follow_dependents IS 'keeps the names of dependents'' columns true';
 
 CREATE FUNCTION add_session_dependent(relation regclass, session_id name, on_purge text DEFAULT 'delete') RETURNS void
     LANGUAGE sql
@@ -130,7 +164,7 @@ COMMENT ON FUNCTION sessionize.attached_rows(regclass, name, bigint[], boolean) 
 
 CREATE FUNCTION sessionize.forget() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_custom_plan SET enable_hashjoin = on SET enable_seqscan = on
+    SET plan_cache_mode = force_custom_plan SET enable_hashjoin = on SET enable_seqscan = off
 AS $$
 DECLARE
     -- set by purges, which hold the visitors: 'gone' or 'locked'

@@ -22,9 +22,10 @@ COMMENT ON TABLE sessionize.purges IS
 SELECT pg_catalog.pg_extension_config_dump('sessionize.purges', '');
 SELECT pg_catalog.pg_extension_config_dump('sessionize.purges_purge_id_seq', '');
 
-CREATE FUNCTION sessionize.lock_sessions(candidates sessionize.chosen_sessions, since timestamptz, condition text)
+CREATE FUNCTION sessionize.lock_sessions(candidates sessionize.chosen_sessions, since timestamptz, condition text, wait boolean)
     RETURNS sessionize.chosen_sessions
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+    SET enable_seqscan = off -- a batch of a sweep holds locks meanwhile, however large the tables are
 AS $$
 DECLARE
     chosen sessionize.chosen_sessions;
@@ -36,9 +37,9 @@ BEGIN
               FROM unnest(candidates.apps, candidates.visitors) AS candidate (app_id, visitor)) AS owner;
     -- First the visitors, whose lock every new session needs, then all of their sessions, both in the order that
     -- everybody follows. From here on nothing can come that would make a visitor active.
-    PERFORM FROM sessionize.visitors AS visitor JOIN unnest(apps, names) AS owner (app_id, visitor) USING (app_id, visitor)
-      ORDER BY visitor.app_id, visitor.visitor
-        FOR UPDATE OF visitor;
+    EXECUTE format('SELECT FROM sessionize.visitors AS visitor JOIN unnest($1, $2) AS owner (app_id, visitor) USING (app_id, visitor) '
+                   'ORDER BY visitor.app_id, visitor.visitor FOR UPDATE OF visitor %s', CASE WHEN NOT wait THEN 'NOWAIT' END)
+      USING apps, names;
     -- What is locked is read as it is now, so the conditions are judged afresh.
     EXECUTE format('WITH locked AS MATERIALIZED ('
                    'SELECT session.session_id, session.app_id, session.visitor, session.last_event_at, session.expires_at, session.customer '
@@ -53,8 +54,8 @@ BEGIN
     chosen.ids := coalesce(chosen.ids, '{}');
     RETURN chosen;
 END $$;
-COMMENT ON FUNCTION sessionize.lock_sessions(sessionize.chosen_sessions, timestamptz, text) IS
-    'locks the visitors of these sessions, and all sessions of these visitors, until the transaction ends; gives those of the sessions that still meet a condition on session and whose visitor has no later event';
+COMMENT ON FUNCTION sessionize.lock_sessions(sessionize.chosen_sessions, timestamptz, text, boolean) IS
+    'locks the visitors of these sessions (55P03 if it would have to wait for one and must not), and all sessions of these visitors, until the transaction ends; gives those of the sessions that still meet a condition on session and whose visitor has no later event';
 
 CREATE FUNCTION sessionize.held_sessions(ids bigint[]) RETURNS TABLE (session_id bigint, relation regclass)
     LANGUAGE sql STABLE
@@ -112,52 +113,109 @@ END $$;
 COMMENT ON FUNCTION sessionize.delete_sessions(bigint[]) IS
     'deletes sessions of locked visitors and what belongs to them, except where a foreign key further down forbids it: how many went, rows that went with them by table, which were kept, and an example of why';
 
-CREATE FUNCTION sessionize.count_sessions(apps integer[], visitors text[]) RETURNS bigint
+CREATE FUNCTION sessionize.choose_by_id(ids bigint[]) RETURNS sessionize.chosen_sessions
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
-    SET enable_hashjoin = on SET enable_seqscan = on
+AS $$
+DECLARE
+    chosen sessionize.chosen_sessions;
+BEGIN
+    SELECT coalesce(array_agg(session.session_id), '{}'), array_agg(session.app_id), array_agg(session.visitor) INTO chosen
+      FROM sessionize.sessions AS session JOIN unnest(ids) AS named (session_id) USING (session_id);
+    RETURN chosen;
+END $$;
+COMMENT ON FUNCTION sessionize.choose_by_id(bigint[]) IS 'those of the sessions that there are';
+
+CREATE FUNCTION sessionize.find_visitors(apps integer[], visitors text[], OUT places tid[], OUT revisions bigint[])
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+    SET max_parallel_workers_per_gather = 0 -- each would go through all names
 AS $$
 BEGIN
-    RETURN (SELECT count(*) FROM sessionize.sessions AS session
-              JOIN unnest(apps, visitors) AS owner (app_id, visitor) USING (app_id, visitor));
+    SELECT array_agg(found.place), array_agg(found.revision) INTO places, revisions
+      FROM (SELECT known.ctid AS place, known.revision FROM sessionize.visitors AS known
+             WHERE EXISTS (SELECT FROM unnest(apps, visitors) AS named (app_id, visitor)
+                            WHERE named.app_id = known.app_id AND named.visitor COLLATE "C" = known.visitor)
+             ORDER BY known.app_id, known.visitor) AS found;
 END $$;
-COMMENT ON FUNCTION sessionize.count_sessions(integer[], text[]) IS 'how many sessions these visitors have';
+COMMENT ON FUNCTION sessionize.find_visitors(integer[], text[]) IS
+    'the rows of visitors, who may be named several times, in the order in which everybody locks them, and their revisions';
 
--- The visitors are locked by deleting them, and who loses all sessions needs no lock on these either: each is judged
--- afresh as it goes. Nearly always that is all. Without hash joins and whole tables rows go in the order of the indexes,
--- which is the order that everybody follows.
+CREATE TYPE sessionize.inactive_sessions AS (whole bigint[], places tid[], revisions bigint[], parts bigint[]);
+COMMENT ON TYPE sessionize.inactive_sessions IS
+    'what goes: all sessions of visitors (whole), with the places and revisions of these visitors in the order in which everybody locks them, and sessions of visitors who keep others (parts)';
+
+-- Reads all at one moment, since it is STABLE: visitors are found at the revision at which they had these sessions.
+CREATE FUNCTION sessionize.choose_inactive(scope text, ids bigint[], since timestamptz, at timestamptz, anonymous boolean)
+    RETURNS sessionize.inactive_sessions
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+AS $$
+DECLARE
+    chosen sessionize.inactive_sessions;
+    apps integer[];
+    names text[];
+    staying bigint[];
+BEGIN
+    -- of visitors who are away all sessions, whether they have expired or not and whatever the filter
+    EXECUTE format('SELECT array_agg(session_id) FILTER (WHERE goes), array_agg(app_id) FILTER (WHERE goes), '
+                          'array_agg(visitor) FILTER (WHERE goes), array_agg(session_id) FILTER (WHERE NOT goes) '
+                     'FROM (SELECT session.session_id, session.app_id, session.visitor, %s AND %s AS goes '
+                             'FROM sessionize.sessions AS session WHERE %s AND %s OFFSET 0) AS session',
+                   sessionize.old_condition(since, at, anonymous), CASE WHEN ids IS NULL THEN 'true' ELSE 'session.session_id = ANY ($1)' END,
+                   scope, sessionize.inactive_condition(since, 'infinity', NULL))
+       INTO chosen.whole, apps, names, staying USING ids;
+    chosen.whole := coalesce(chosen.whole, '{}');
+    chosen.parts := '{}';
+    IF staying IS NOT NULL THEN
+        SELECT coalesce(array_agg(going.session_id) FILTER (WHERE keeping.visitor IS NULL), '{}'),
+               array_agg(going.app_id) FILTER (WHERE keeping.visitor IS NULL), array_agg(going.visitor) FILTER (WHERE keeping.visitor IS NULL),
+               coalesce(array_agg(going.session_id) FILTER (WHERE keeping.visitor IS NOT NULL), '{}')
+          INTO chosen.whole, apps, names, chosen.parts
+          FROM unnest(chosen.whole, apps, names) AS going (session_id, app_id, visitor)
+          LEFT JOIN (SELECT DISTINCT kept.app_id, kept.visitor
+                       FROM sessionize.sessions AS kept JOIN unnest(staying) AS stays (session_id) USING (session_id)) AS keeping
+               USING (app_id, visitor);
+    END IF;
+    SELECT found.places, found.revisions INTO chosen.places, chosen.revisions FROM sessionize.find_visitors(apps, names) AS found;
+    RETURN chosen;
+END $$;
+COMMENT ON FUNCTION sessionize.choose_inactive(text, bigint[], timestamptz, timestamptz, boolean) IS
+    'the inactive sessions of visitors to whom a condition on session applies, all or only certain ones; anonymous filters them';
+
+-- Deleting the visitors locks them. Who has got another session since they were seen has another revision. The sessions
+-- of the others need no lock before: each is judged afresh as it goes. Nearly always that is all.
 CREATE FUNCTION sessionize.delete_visitors(
-    candidates sessionize.chosen_sessions, condition text, OUT sessions bigint, OUT visitors bigint, OUT cascaded jsonb
+    chosen sessionize.inactive_sessions, condition text,
+    OUT sessions bigint, OUT visitors bigint, OUT cascaded jsonb, OUT others bigint[]
 )
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+    -- rows go in the order in which they are named, or in that of an index
     SET enable_hashjoin = off SET enable_seqscan = off SET pg_sessionize.visitors = 'gone'
 AS $$
 DECLARE
-    ids constant bigint[] := ARRAY(SELECT id FROM unnest(candidates.ids) AS id ORDER BY id);
-    apps integer[];
-    names text[];
+    going bigint[] := chosen.whole;
 BEGIN
-    SELECT array_agg(owner.app_id), array_agg(owner.visitor) INTO apps, names
-      FROM (SELECT DISTINCT candidate.app_id, candidate.visitor COLLATE "C" AS visitor
-              FROM unnest(candidates.apps, candidates.visitors) AS candidate (app_id, visitor) ORDER BY 1, 2) AS owner;
-    DELETE FROM sessionize.visitors AS visitor USING unnest(apps, names) AS owner (app_id, visitor)
-     WHERE visitor.app_id = owner.app_id AND visitor.visitor = owner.visitor COLLATE "C";
+    others := '{}';
+    DELETE FROM sessionize.visitors AS visitor USING unnest(chosen.places, chosen.revisions) AS seen (place, revision)
+     WHERE visitor.ctid = seen.place AND visitor.revision <= seen.revision; -- judged again where it had to wait
     GET DIAGNOSTICS visitors = ROW_COUNT;
-    IF sessionize.count_sessions(apps, names) = cardinality(ids) THEN
-        PERFORM sessionize.take_cascaded();
-        EXECUTE format('DELETE FROM sessionize.sessions AS session USING unnest($1) AS going (session_id) '
-                       'WHERE session.session_id = going.session_id AND %s', condition) USING ids;
-        GET DIAGNOSTICS sessions = ROW_COUNT;
+    IF visitors < cardinality(chosen.places) THEN
+        SELECT coalesce(array_agg(session.session_id) FILTER (WHERE visitor.visitor IS NULL), '{}'),
+               coalesce(array_agg(session.session_id) FILTER (WHERE visitor.visitor IS NOT NULL), '{}') INTO going, others
+          FROM sessionize.sessions AS session JOIN unnest(chosen.whole) AS named (session_id) USING (session_id)
+          LEFT JOIN sessionize.visitors AS visitor USING (app_id, visitor);
     END IF;
-    IF sessions = cardinality(ids) THEN
-        SELECT coalesce(jsonb_object_agg(taken.relation, taken.row_count), '{}') INTO cascaded FROM sessionize.take_cascaded() AS taken;
-        RETURN;
+    PERFORM sessionize.take_cascaded();
+    -- The condition is part of the join. As part of the scan it would make that go on to the end of the table.
+    EXECUTE format('DELETE FROM sessionize.sessions AS session USING unnest($1) AS going (session_id) '
+                   'WHERE session.session_id = going.session_id AND CASE WHEN going.session_id IS NOT NULL THEN %s END', condition)
+      USING going;
+    GET DIAGNOSTICS sessions = ROW_COUNT;
+    SELECT coalesce(jsonb_object_agg(taken.relation, taken.row_count), '{}') INTO cascaded FROM sessionize.take_cascaded() AS taken;
+    IF sessions < cardinality(going) THEN
+        RAISE EXCEPTION 'sessions have changed' USING ERRCODE = 'serialization_failure';
     END IF;
-    RAISE EXCEPTION USING ERRCODE = 'serialization_failure'; -- undoes all of it
-EXCEPTION WHEN serialization_failure OR foreign_key_violation OR restrict_violation THEN
-    sessions := NULL;
 END $$;
-COMMENT ON FUNCTION sessionize.delete_visitors(sessionize.chosen_sessions, text) IS
-    'deletes visitors with all of their sessions, if these are exactly the candidates, still meet a condition on session, and nothing forbids deleting them; else sessions is NULL and nothing was done';
+COMMENT ON FUNCTION sessionize.delete_visitors(sessionize.inactive_sessions, text) IS
+    'deletes visitors with all of their sessions. Those who have got others since they were seen stay, and others are their sessions. Fails (40001) if a session no longer meets a condition on session';
 
 CREATE FUNCTION sessionize.name_counts(counts jsonb, OUT events bigint, OUT dependents jsonb)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -215,73 +273,42 @@ END $$;
 COMMENT ON FUNCTION sessionize.remove_sessions(sessionize.chosen_sessions, boolean) IS
     'deletes locked sessions with all that belongs to them, or with dry_run counts what would go; says which foreign keys keep some';
 
-CREATE FUNCTION sessionize.split_candidates(
-    candidates sessionize.chosen_sessions, OUT whole sessionize.chosen_sessions, OUT rest sessionize.chosen_sessions
-)
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-    WITH candidate AS (
-        SELECT * FROM unnest(candidates.ids, candidates.apps, candidates.visitors) AS candidate (session_id, app_id, visitor)
-    ), leaving AS (
-        SELECT owner.app_id, owner.visitor
-          FROM (SELECT app_id, visitor, count(*) AS sessions FROM candidate GROUP BY app_id, visitor) AS owner
-          JOIN sessionize.sessions AS session USING (app_id, visitor)
-         GROUP BY owner.app_id, owner.visitor, owner.sessions HAVING count(*) = owner.sessions
-    ), judged AS (
-        SELECT candidate.*, leaving.visitor IS NOT NULL AS leaves FROM candidate LEFT JOIN leaving USING (app_id, visitor)
-    )
-    SELECT ROW(coalesce(array_agg(session_id) FILTER (WHERE leaves), '{}'), array_agg(app_id) FILTER (WHERE leaves),
-               array_agg(visitor) FILTER (WHERE leaves))::sessionize.chosen_sessions,
-           ROW(coalesce(array_agg(session_id) FILTER (WHERE NOT leaves), '{}'), array_agg(app_id) FILTER (WHERE NOT leaves),
-               array_agg(visitor) FILTER (WHERE NOT leaves))::sessionize.chosen_sessions
-      FROM judged;
-END;
-COMMENT ON FUNCTION sessionize.split_candidates(sessionize.chosen_sessions) IS
-    'the candidates among them that are all sessions of their visitors, and the others';
-
 CREATE FUNCTION sessionize.remove_inactive(
-    candidates sessionize.chosen_sessions, since timestamptz, at timestamptz, anonymous boolean,
-    OUT sessions bigint, OUT visitors bigint, OUT events bigint, OUT dependents jsonb, OUT kept bigint, OUT detail text
+    chosen sessionize.inactive_sessions, since timestamptz, condition text,
+    OUT sessions bigint, OUT visitors bigint, OUT events bigint, OUT dependents jsonb, OUT kept bigint, OUT detail text,
+    OUT emptied bigint, OUT locked sessionize.chosen_sessions
 )
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    condition constant text := sessionize.old_condition(since, at, anonymous);
-    parts record;
-    whole record;
-    others record;
+    gone record;
+    rest record;
+    all_slowly boolean := chosen.whole = '{}' OR EXISTS (SELECT FROM sessionize.holding_tables);
 BEGIN
-    SELECT NULL::bigint AS sessions, NULL::bigint AS visitors, NULL::jsonb AS cascaded INTO whole;
-    IF NOT EXISTS (SELECT FROM sessionize.holding_tables) THEN
-        whole := sessionize.delete_visitors(candidates, condition);
-        IF whole.sessions IS NULL THEN
-            -- Some visitors keep a session: because a filter leaves it out, or because they have just come back.
-            parts := sessionize.split_candidates(candidates);
-            IF cardinality((parts.whole).ids) < cardinality(candidates.ids) THEN
-                whole := sessionize.delete_visitors(parts.whole, condition);
-                candidates := CASE WHEN whole.sessions IS NULL THEN candidates ELSE parts.rest END;
-            END IF;
-        ELSE
-            candidates.ids := '{}';
-        END IF;
+    IF NOT all_slowly THEN
+        BEGIN
+            gone := sessionize.delete_visitors(chosen, condition);
+            -- Others may hold these visitors and want the ones that are locked here: whoever is out of order does not wait.
+            locked := sessionize.lock_sessions(sessionize.choose_by_id(chosen.parts || gone.others), since, condition, false);
+        EXCEPTION WHEN serialization_failure OR lock_not_available OR foreign_key_violation OR restrict_violation THEN
+            all_slowly := true; -- from the beginning, for nothing has been done
+        END;
     END IF;
-    IF candidates.ids <> '{}' THEN
-        others := sessionize.remove_sessions(
-            sessionize.lock_sessions(candidates, since, condition), false);
-    ELSE
-        others := sessionize.remove_sessions(ROW('{}', NULL, NULL), false);
+    IF all_slowly THEN
+        SELECT 0::bigint AS sessions, 0::bigint AS visitors, '{}'::jsonb AS cascaded INTO gone;
+        locked := sessionize.lock_sessions(sessionize.choose_by_id(chosen.parts || chosen.whole), since, condition, true);
     END IF;
-    SELECT named.events, named.dependents INTO events, dependents
-      FROM sessionize.name_counts(coalesce(whole.cascaded, '{}')) AS named;
-    sessions := coalesce(whole.sessions, 0) + others.sessions;
-    visitors := coalesce(whole.visitors, 0) + others.visitors;
-    events := events + others.events;
-    dependents := sessionize.sum_counts(dependents, others.dependents);
-    kept := others.kept;
-    detail := others.detail;
+    rest := sessionize.remove_sessions(locked, false);
+    SELECT named.events + rest.events, sessionize.sum_counts(named.dependents, rest.dependents) INTO events, dependents
+      FROM sessionize.name_counts(gone.cascaded) AS named;
+    sessions := gone.sessions + rest.sessions;
+    emptied := gone.visitors;
+    visitors := gone.visitors + rest.visitors;
+    kept := rest.kept;
+    detail := rest.detail;
 END $$;
-COMMENT ON FUNCTION sessionize.remove_inactive(sessionize.chosen_sessions, timestamptz, timestamptz, boolean) IS
-    'deletes those of the sessions that are still inactive once they are locked, with all that belongs to them';
+COMMENT ON FUNCTION sessionize.remove_inactive(sessionize.inactive_sessions, timestamptz, text) IS
+    'deletes those of the chosen sessions that are still inactive once they are locked, with all that belongs to them; says how many visitors lost all of them at once (emptied), and which sessions were locked one by one';
 
 CREATE FUNCTION sessionize.report_kept(kept bigint, detail text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -334,16 +361,18 @@ DECLARE
     begun constant timestamptz := clock_timestamp();
     since constant timestamptz := sessionize.inactive_since($1, now());
     wanted_app constant integer := sessionize.app_id($2);
-    chosen constant sessionize.chosen_sessions := sessionize.choose_sessions(wanted_app, sessionize.inactive_condition(since, now(), $3));
-    held constant bigint := (SELECT count(DISTINCT held.session_id) FROM sessionize.held_sessions(chosen.ids) AS held);
+    chosen constant sessionize.inactive_sessions :=
+        sessionize.choose_inactive(coalesce('session.app_id = ' || wanted_app, 'true'), NULL, since, now(), $3);
+    ids constant bigint[] := chosen.whole || chosen.parts;
+    held constant bigint := (SELECT count(DISTINCT held.session_id) FROM sessionize.held_sessions(ids) AS held);
     removed record;
 BEGIN
-    PERFORM sessionize.require_expected($4, cardinality(chosen.ids) - held, held);
+    PERFORM sessionize.require_expected($4, cardinality(ids) - held, held);
     IF $5 THEN
-        removed := sessionize.remove_sessions(chosen, true);
+        removed := sessionize.remove_sessions(sessionize.choose_by_id(ids), true);
         PERFORM sessionize.report_kept(removed.kept, removed.detail);
     ELSE
-        removed := sessionize.remove_inactive(chosen, since, now(), $3);
+        removed := sessionize.remove_inactive(chosen, since, sessionize.old_condition(since, now(), $3));
         PERFORM sessionize.require_expected($4, removed.sessions, removed.kept);
         PERFORM sessionize.note_purge('purge', wanted_app, jsonb_build_object('days', $1, 'app', $2, 'anonymous', $3, 'expected', $4), begun,
                                       removed.sessions, removed.visitors, removed.events, removed.dependents, removed.kept, removed.detail);
@@ -376,7 +405,7 @@ BEGIN
         removed := sessionize.remove_sessions(chosen, true);
         PERFORM sessionize.report_kept(removed.kept, removed.detail);
     ELSE
-        PERFORM sessionize.lock_sessions(chosen, 'infinity', 'true');
+        PERFORM sessionize.lock_sessions(chosen, 'infinity', 'true', true);
         removed := sessionize.remove_sessions(sessionize.choose_sessions(wanted_app, condition), false);
         PERFORM sessionize.uncount_visitor(wanted_app, $2);
         -- Who was erased is not written down; whoever knows the name can find the row by its hash.

@@ -56,10 +56,11 @@ CREATE TABLE sessionize.dependents (
     session_id name NOT NULL,
     on_purge text NOT NULL,
     added_at timestamptz NOT NULL DEFAULT now(),
-    added_by name NOT NULL DEFAULT current_user
+    added_by name NOT NULL DEFAULT current_user,
+    column_number smallint NOT NULL
 );
 COMMENT ON TABLE sessionize.dependents IS
-    'further tables whose rows belong to a session, and what a purge does with them: delete, detach or keep; see add_session_dependent()';
+    'further tables whose rows belong to a session, and what a purge does with them: delete, detach or keep; see add_session_dependent(). column_number is that of session_id, to follow when it is renamed';
 
 CREATE TABLE sessionize.visitors (
     app_id integer NOT NULL,

@@ -34,11 +34,14 @@ COMMENT ON FUNCTION sessionize.first_open_day() IS 'sessions whose last event wa
 CREATE FUNCTION sessionize.has_totals(app_id integer) RETURNS boolean
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    -- Who looks at an earlier moment does not see what has been added up since, and takes it for granted.
-    SELECT EXISTS (SELECT FROM sessionize.daily_totals AS total WHERE total.app_id = has_totals.app_id)
-           OR current_setting('transaction_isolation') <> 'read committed';
+    -- Who looks at an earlier moment does not see what has been added up since, and takes it for granted. Who gets the
+    -- lock need note nothing, for the first refresh will wait; who does not get it is too late for that refresh.
+    SELECT EXISTS (SELECT FROM sessionize.daily_totals AS total WHERE has_totals.app_id IS NULL OR total.app_id = has_totals.app_id)
+           OR current_setting('transaction_isolation') <> 'read committed'
+           OR NOT pg_try_advisory_xact_lock_shared('sessionize.daily_totals'::regclass::oid::integer, 0);
 END;
-COMMENT ON FUNCTION sessionize.has_totals(integer) IS 'whether sessions of an application have been added up or are about to be, so that changes must be noted';
+COMMENT ON FUNCTION sessionize.has_totals(integer) IS
+    'whether sessions of an application (or of any) have been added up or are just being, so that changes must be noted';
 
 CREATE VIEW sessionize.covered_days AS
     SELECT app.app_id, total.day
@@ -53,6 +56,9 @@ AS $$
 BEGIN
     -- While nothing has been added up there is nothing to correct: a restore or first backfill goes without.
     IF TG_OP = 'DELETE' THEN
+        IF NOT sessionize.has_totals(NULL) THEN
+            RETURN NULL; -- rather than look at all that went
+        END IF;
         INSERT INTO sessionize.changed_days (app_id, day)
         SELECT day.app_id, day.last_event_day
           FROM (SELECT DISTINCT gone.app_id, gone.last_event_day FROM gone OFFSET 0) AS day
@@ -93,14 +99,14 @@ BEGIN
                          AND EXISTS (SELECT FROM sessionize.sessions AS session
                                       WHERE session.app_id = app.app_id AND session.last_event_day < sessionize.first_open_day()));
     IF new_apps <> '{}' THEN
-        -- waits for those who write without noting what they change
-        LOCK TABLE sessionize.sessions IN SHARE MODE;
+        -- Waits for those who changed settled sessions without noting it. From here on everybody notes, and nobody waits.
+        PERFORM pg_advisory_xact_lock('sessionize.daily_totals'::regclass::oid::integer, 0);
         INSERT INTO sessionize.daily_totals (app_id, day, outcome, risk, sessions, events, passive_events, late_events)
         SELECT new_app, '-infinity', 'expired', 'normal', 0, 0, 0, 0 FROM unnest(new_apps) AS new_app;
     END IF;
 END $$;
 COMMENT ON FUNCTION sessionize.expect_totals() IS
-    'from when this is committed changes of settled sessions are noted, so that refresh_statistics() need not keep others from writing while it adds up for the first time';
+    'part of refresh_statistics(): from here on changes of settled sessions are noted for applications that are added up for the first time';
 
 CREATE FUNCTION sessionize.add_up(until date) RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off

@@ -34,6 +34,7 @@ CREATE FUNCTION sessionize.begin_sweep(
     days integer, app text, anonymous boolean, batch_size integer, max_runtime interval, pause interval
 ) RETURNS sessionize.sweep_state
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
+    SET max_parallel_workers_per_gather = 0 -- leaves the other processors to others
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -80,8 +81,8 @@ AS $$
 DECLARE
     last_day constant date := (since AT TIME ZONE 'UTC')::date;
 BEGIN
-    -- Oldest first: the latest session of a visitor goes last, so the rest of a sweep decides as its beginning did.
-    WHILE coalesce(cardinality(state.ids), 0) = 0 AND state.outcome IS NULL LOOP
+    -- Days on which everybody came back are passed over, but not for long without a rest.
+    WHILE coalesce(cardinality(state.ids), 0) = 0 AND state.outcome IS NULL AND clock_timestamp() < state.begun + interval '0.1 seconds' LOOP
         state.day := (SELECT min(session.last_event_day) FROM sessionize.sessions AS session
                        WHERE session.app_id = state.app_id AND session.last_event_day > coalesce(state.day, '-infinity')
                          AND session.last_event_day <= last_day);
@@ -90,44 +91,56 @@ BEGIN
                               WHERE (purge.app_id IS NULL OR app.app_id = purge.app_id) AND app.app_id > coalesce(state.app_id, 0));
             state.outcome := CASE WHEN state.app_id IS NULL THEN 'done' END;
         ELSE
-            state.ids := (sessionize.choose_sessions(state.app_id, format('session.last_event_day = %L AND %s', state.day, condition))).ids;
+            -- All sessions of those who were last here on this day, visitor by visitor. The latest of each comes last:
+            -- where a batch ends between them the next one decides as this one did.
+            EXECUTE format('SELECT array_agg(session.session_id ORDER BY session.visitor, session.last_event_at, session.session_id) '
+                             'FROM (SELECT DISTINCT known.app_id, known.visitor FROM sessionize.sessions AS known '
+                                    'WHERE known.app_id = $1 AND known.last_event_day = $2 '
+                                      'AND NOT EXISTS (SELECT FROM sessionize.sessions AS later '
+                                                       'WHERE later.app_id = known.app_id AND later.visitor = known.visitor '
+                                                         'AND (later.last_event_day > $2 OR later.last_event_at > $3))) AS owner '
+                             'JOIN sessionize.sessions AS session USING (app_id, visitor) WHERE %s', condition)
+               INTO state.ids USING state.app_id, state.day, since;
         END IF;
     END LOOP;
     RETURN state;
 END $$;
 COMMENT ON FUNCTION sessionize.next_day(sessionize.sweep_state, sessionize.purges, timestamptz, text) IS
-    'moves a sweep on to the next day on which inactive sessions ended';
+    'moves a sweep on to the sessions of inactive visitors who were last here on the next day, or of the next application';
 
 CREATE FUNCTION sessionize.sweep_batch(state sessionize.sweep_state) RETURNS sessionize.sweep_state
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET work_mem = '64MB'
+    SET max_parallel_workers_per_gather = 0 -- leaves the other processors to others
 AS $$
 DECLARE
     purge sessionize.purges;
     since timestamptz;
+    anonymous boolean;
     condition text;
     size integer;
-    chosen sessionize.chosen_sessions;
-    finished bigint;
     removed record;
+    finished bigint;
 BEGIN
     state.begun := clock_timestamp();
     SELECT * INTO purge FROM sessionize.purges AS known WHERE known.purge_id = state.purge_id;
     size := purge.filter ->> 'batch_size';
+    anonymous := purge.filter ->> 'anonymous';
     since := sessionize.inactive_since((purge.filter ->> 'days')::integer, purge.started_at);
-    condition := sessionize.inactive_condition(since, purge.started_at, (purge.filter ->> 'anonymous')::boolean);
+    condition := sessionize.old_condition(since, purge.started_at, anonymous);
     state := sessionize.next_day(state, purge, since, condition);
-    SELECT coalesce(array_agg(session.session_id), '{}'), array_agg(session.app_id), array_agg(session.visitor) INTO chosen
-      FROM sessionize.sessions AS session JOIN unnest(state.ids[:size]) AS next (session_id) USING (session_id);
+    removed := sessionize.remove_inactive(
+        sessionize.choose_inactive('(session.app_id, session.visitor) IN (SELECT named.app_id, named.visitor '
+                                        'FROM sessionize.sessions AS named JOIN unnest($1) AS batch (session_id) USING (session_id))',
+                                   coalesce(state.ids[:size], '{}'), since, purge.started_at, anonymous),
+        since, condition);
     state.ids := state.ids[size + 1:];
-    chosen := sessionize.lock_sessions(chosen, since, sessionize.old_condition(since, purge.started_at, (purge.filter ->> 'anonymous')::boolean));
-    removed := sessionize.remove_sessions(chosen, false);
     -- Those of whom nothing inactive is left now: none is counted twice.
     EXECUTE format('SELECT count(*) FROM (SELECT DISTINCT * FROM unnest($1, $2)) AS owner (app_id, visitor) WHERE NOT EXISTS ('
                    'SELECT FROM sessionize.sessions AS session '
                    'WHERE session.app_id = owner.app_id AND session.visitor = owner.visitor AND %s)', condition)
-       INTO finished USING chosen.apps, chosen.visitors;
+       INTO finished USING (removed.locked).apps, (removed.locked).visitors;
     UPDATE sessionize.purges AS known
-       SET sessions = known.sessions + removed.sessions, visitors = known.visitors + finished,
+       SET sessions = known.sessions + removed.sessions, visitors = known.visitors + removed.emptied + finished,
            events = known.events + removed.events, dependents = sessionize.sum_counts(known.dependents, removed.dependents),
            kept = known.kept + removed.kept, detail = coalesce(removed.detail, known.detail)
      WHERE known.purge_id = purge.purge_id;
@@ -153,8 +166,8 @@ CREATE FUNCTION sessionize.rest_sweep(state sessionize.sweep_state) RETURNS sess
 AS $$
 BEGIN
     IF state.outcome IS NULL THEN
-        -- Half the time unless told otherwise: a sweep that never rested would take its share of a processor from others.
-        PERFORM pg_sleep_for(coalesce((known.filter ->> 'pause')::interval, clock_timestamp() - state.begun))
+        -- Two thirds of the time unless told otherwise: a sweep that never rested would take its share of a processor from others.
+        PERFORM pg_sleep_for(coalesce((known.filter ->> 'pause')::interval, 2 * (clock_timestamp() - state.begun)))
            FROM sessionize.purges AS known WHERE known.purge_id = state.purge_id;
     END IF;
     RETURN state;
@@ -164,7 +177,7 @@ EXCEPTION WHEN query_canceled THEN
     RETURN state;
 END $$;
 COMMENT ON FUNCTION sessionize.rest_sweep(sessionize.sweep_state) IS
-    'lets others work for as long as the sweep was told to, or else for as long as the batch took';
+    'lets others work for as long as the sweep was told to, or else for twice as long as the batch took';
 
 CREATE FUNCTION sessionize.end_sweep(state sessionize.sweep_state) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -198,6 +211,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sessionize.raise_failure(sessionize.sweep_state) IS 'raises the error that ended a sweep, once it is written down';
 
+CREATE FUNCTION sessionize.in_transaction_block() RETURNS boolean
+    LANGUAGE c AS 'MODULE_PATHNAME', 'sessionize_in_transaction_block';
+COMMENT ON FUNCTION sessionize.in_transaction_block() IS 'whether the client has begun a transaction, so that a procedure cannot commit';
+
 -- Commits, so it can have no search path of its own: it names nothing that another schema could hold.
 CREATE PROCEDURE sweep_inactive_sessions(
     days integer,
@@ -212,7 +229,12 @@ AS $$
 DECLARE
     state sessionize.sweep_state;
 BEGIN
-    COMMIT; -- inside a transaction it fails here, before anything was done
+    IF sessionize.in_transaction_block() THEN
+        RAISE EXCEPTION 'a sweep cannot run inside a transaction block'
+            USING ERRCODE = '25001', DETAIL = 'It commits after each batch.',
+                  HINT = 'Call it outside of BEGIN (in psql with AUTOCOMMIT on), or use purge_inactive_sessions(), which is one transaction.';
+    END IF;
+    COMMIT; -- inside a function it fails here, before anything was done
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     state := sessionize.begin_sweep(days, app, anonymous, batch_size, max_runtime, pause);
     WHILE state.outcome IS NULL LOOP
@@ -227,11 +249,8 @@ BEGIN
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     PERFORM sessionize.raise_failure(state);
     IF state.purge_id IS NOT NULL THEN
-        PERFORM sessionize.expect_totals();
-        COMMIT;
-        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
         PERFORM @extschema@.refresh_statistics();
     END IF;
 END $$;
 COMMENT ON PROCEDURE sweep_inactive_sessions(integer, text, boolean, integer, interval, interval) IS
-    'deletes what purge_inactive_sessions() would, in batches that commit. One at a time; stops after max_runtime; rests for pause after each batch, by default for as long as the batch took (''0'': not at all). After a kill the next one goes on. See sessionize.progress and sessionize.purges';
+    'deletes what purge_inactive_sessions() would, in batches that commit. One at a time; stops after max_runtime; rests for pause after each batch, by default for twice as long as the batch took (''0'': not at all). After a kill the next one goes on. See sessionize.progress and sessionize.purges';

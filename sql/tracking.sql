@@ -357,7 +357,7 @@ BEGIN
      USING pg_event_trigger_dropped_objects() AS dropped
       JOIN sessionize.tracked_tables AS tracked ON tracked.events = dropped.objid
      WHERE dropped.classid = 'pg_class'::regclass AND dropped.objsubid = 0
-       AND known.process = 'backfill' AND known.subject IN (dropped.object_identity, quote_ident(dropped.object_name));
+       AND known.process = 'backfill' AND known.subject = dropped.object_identity;
     DELETE FROM sessionize.tracked_tables AS tracked
      USING pg_event_trigger_dropped_objects() AS dropped
      WHERE dropped.classid = 'pg_class'::regclass AND dropped.objsubid = 0 AND dropped.objid = tracked.events;

@@ -101,6 +101,18 @@ impl AsOwner {
         self
     }
 
+    /// With at least so much memory for each step of a statement.
+    pub fn with_memory(self, kilobytes: usize) -> Self {
+        // SAFETY: the nest level of `self` is open; the setting is read where no other thread runs.
+        unsafe {
+            if kilobytes as i64 > i64::from(pg_sys::work_mem) {
+                let value = CString::new(format!("{kilobytes}kB")).unwrap_or_default();
+                set(c"work_mem", &value);
+            }
+        }
+        self
+    }
+
     /// Runs as a role, with an own search path that no caller can influence.
     pub fn of_role(role: pg_sys::Oid) -> Self {
         let mut switched = Self::switch(role);

@@ -43,6 +43,12 @@ pub fn listen(ends: &'static Ends) {
     }
 }
 
+/// Whether the client began the transaction under way, so that nothing but the client can commit it.
+pub fn in_block() -> bool {
+    // SAFETY: reads the state of the transaction.
+    unsafe { pg_sys::IsTransactionBlock() }
+}
+
 /// Counts changes of watched relations: what was read of them before the count changed may be stale.
 pub fn changes() -> u64 {
     CHANGES.get()

@@ -24,6 +24,10 @@ const GONE: &str = "SELECT pg_catalog.array_agg(session_id) FROM gone";
 
 const GOING: &str = "pg_catalog.unnest($1) AS going (id)";
 
+/// What sorting one id takes, and what sorting ids may take at most.
+const BYTES_PER_ID: usize = 128;
+const MOST_KILOBYTES: usize = 64 * 1024;
+
 thread_local! {
     /// How many rows of each table went or were detached since somebody took the numbers.
     static CASCADED: RefCell<BTreeMap<u32, i64>> = const { RefCell::new(BTreeMap::new()) };
@@ -36,6 +40,9 @@ fn cascade(call: &mut Call) -> Datum {
         let connection = Connection::open();
         deleted.show_to(&connection);
         let gone = connection.run_once(GONE, &[], &[]).first().and_then(|row| row.datum(1));
+        // As much memory as it takes to go through a table in order of its index. With more the planner would rather put
+        // the whole table into memory.
+        let memory = (deleted.count as usize * BYTES_PER_ID / 1024).min(MOST_KILOBYTES);
         for row in connection.run_once(REGISTERED, &[], &[]).iter() {
             let (Some(oid), Some(column), Some(on_purge)) = (row.oid(1), row.text(2), row.text(3)) else { continue };
             // Tables that were dropped hold nothing.
@@ -48,7 +55,7 @@ fn cascade(call: &mut Call) -> Datum {
                 format!("DELETE FROM {name} AS attached USING {GOING} WHERE {theirs}")
             };
             let affected = {
-                let _owner = AsOwner::of_users_table(oid);
+                let _owner = AsOwner::of_users_table(oid).with_memory(memory);
                 connection.run_once(&statement, &[Argument::passed(gone)], &[INT8ARRAYOID]).count()
             };
             CASCADED.with_borrow_mut(|counts| *counts.entry(oid.to_u32()).or_default() += affected as i64);

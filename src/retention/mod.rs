@@ -1,4 +1,5 @@
-//! What belongs to sessions in users' tables: it goes with them, and can be counted and exported before.
+//! What belongs to sessions in users' tables: it goes with them, and can be counted and exported before; sweeps.
 
 mod attached;
 mod cascade;
+mod sweep;

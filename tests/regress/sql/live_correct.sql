@@ -128,7 +128,7 @@ SELECT * FROM suite.wrong('old');
 -- every heartbeat that lies in a session has it, for the sessions were there before
 SELECT count(*) AS left_out FROM old WHERE kind = 'beat' AND session_id IS NULL
    AND EXISTS (SELECT FROM sessionize.sessions AS s WHERE s.visitor = old.visitor AND old.at >= s.started_at AND old.at < s.last_event_at + interval '30 minutes');
-SELECT process, subject, state, done = total AS complete, position FROM sessionize.progress WHERE process = 'backfill' AND subject = 'old';
+SELECT process, subject, state, done = total AS complete, position FROM sessionize.progress WHERE process = 'backfill' AND subject = 'public.old';
 SELECT reason, sum(event_count) FROM sessionize.unassigned_events JOIN sessionize.apps USING (app_id) WHERE name = 'old' GROUP BY reason ORDER BY 1;
 -- called again it finds nothing to do, and counts nothing twice
 CREATE TEMPORARY TABLE filled AS SELECT s.* FROM sessionize.sessions AS s JOIN sessionize.apps USING (app_id) WHERE name = 'old';

@@ -205,7 +205,14 @@ SELECT count(*) AS known FROM sessionize.progress WHERE process = 'backfill' AND
 CREATE SCHEMA next_door;
 CREATE TABLE next_door.dropped ();
 DROP TABLE next_door.dropped;
-DROP SCHEMA next_door;
+CREATE TABLE next_door.dropped (visitor text, at timestamptz);
+SELECT track_sessions('next_door.dropped', 'visitor', 'at', 'moving') > 0 AS tracked;
+SELECT current_setting('search_path') AS before \gset
+SET search_path = next_door, public;
+CALL backfill_sessions('dropped');
+SET search_path = :before;
+SELECT subject FROM sessionize.progress WHERE process = 'backfill' AND subject ~ 'dropped' ORDER BY subject;
+DROP SCHEMA next_door CASCADE;
 SELECT count(*) AS still_known FROM sessionize.progress WHERE process = 'backfill' AND subject ~ 'dropped';
 DROP TABLE dropped, brought;
 SELECT count(*) AS left_behind FROM sessionize.progress WHERE process = 'backfill' AND subject ~ 'dropped';

@@ -84,6 +84,24 @@ UPDATE sessionize.dependents SET on_purge = 'detach' WHERE relation = 'reviews':
 DROP TABLE chats CASCADE;
 SELECT sessions, dependents FROM purge_inactive_sessions(60, 'shop');
 
+-- One whose column is renamed goes on, for purges and for merges. One that loses the column is forgotten, with a warning.
+CREATE TABLE memos (memo text, session_id bigint);
+CREATE INDEX ON memos (session_id);
+SELECT add_session_dependent('memos', 'session_id');
+INSERT INTO events (visitor, at, received)
+SELECT 'ivo 45', moment, moment FROM generate_series(0, 40, 40) AS minute, LATERAL (SELECT now() - make_interval(days => 45, mins => -minute)) AS instant (moment);
+INSERT INTO memos SELECT 'of ivo', session_id FROM sessions WHERE visitor = 'ivo 45';
+ALTER TABLE memos RENAME session_id TO "Sitzung";
+ALTER TABLE memos RENAME TO "Mémos";
+INSERT INTO events (visitor, at, received) SELECT 'ivo 45', moment, moment FROM (SELECT now() - make_interval(days => 45, mins => -20)) AS instant (moment);
+SELECT count(*), count(DISTINCT "Sitzung") FROM "Mémos";
+ALTER TABLE "Mémos" ALTER "Sitzung" TYPE text;
+SELECT sessions, events, dependents FROM erase_visitor('shop', 'ivo 45', dry_run => true);
+SELECT sessions, events, dependents FROM erase_visitor('shop', 'ivo 45');
+ALTER TABLE "Mémos" DROP COLUMN "Sitzung";
+SELECT relation, session_id FROM sessionize.dependents ORDER BY relation::text;
+DROP TABLE "Mémos";
+
 -- Nobody can name somebody else's table, nor let another run what they wrote.
 CREATE ROLE retention_admin;
 CREATE ROLE retention_shopkeeper;

@@ -19,6 +19,25 @@ SELECT count(*) FROM inactive_sessions(90, 'shop', search => 'fay 5');
 -- "Active sessions are never included in the inactive filter." Neither are sessions of the same visitor that expired.
 SELECT count(*) FROM inactive_sessions(1, 'shop') WHERE status = 'active' OR visitor = 'gus 0';
 
+-- "30 days: sessions inactive for 30+ days": to the microsecond. Heartbeats are no return, nor are visits to another
+-- application, nor does a visit of long ago that has just been synced count as inactive before it has expired.
+BEGIN;
+INSERT INTO events (visitor, at, received, kind)
+SELECT visitor, moment, CASE WHEN visitor = 'synced' THEN now() ELSE moment END, kind
+  FROM (VALUES ('exactly', 0, 'view'), ('not yet', 1, 'view'), ('synced', 0, 'view'), ('beats', 0, 'view'), ('beats', 1000000, 'heartbeat'))
+         AS visit (visitor, microseconds, kind),
+       LATERAL (SELECT now() - interval '720 hours' + microseconds * interval '1 microsecond') AS instant (moment);
+INSERT INTO events (visitor, at, received, kind) VALUES ('beats', now(), now(), 'heartbeat');
+CREATE TABLE blog (visitor text, at timestamptz);
+SELECT track_sessions('blog', 'visitor', 'at', app => 'blog') > 0 AS tracked FROM create_session_app('blog');
+INSERT INTO blog VALUES ('exactly', now());
+SELECT visitor, inactive_days, event_count FROM inactive_sessions(30, 'shop') WHERE visitor IN ('exactly', 'not yet', 'synced', 'beats') ORDER BY visitor;
+SELECT visitor FROM inactive_sessions(29, 'shop') WHERE visitor IN ('exactly', 'not yet', 'synced', 'beats') ORDER BY visitor;
+SELECT sessions, visitors, events FROM purge_inactive_sessions(30, 'shop');
+SELECT visitor FROM sessions WHERE visitor IN ('exactly', 'not yet', 'synced', 'beats') ORDER BY visitor;
+SELECT visitor, count_inactive_sessions(1, 'blog') FROM sessionize.visitors WHERE app_id = sessionize.app_id('blog');
+ROLLBACK;
+
 -- "Anonymous sessions with no linked customer are typically the safest to clean up first."
 SELECT visitor FROM inactive_sessions(90, 'shop', anonymous => true);
 SELECT visitor FROM inactive_sessions(90, 'shop', anonymous => false);
@@ -41,8 +60,13 @@ SELECT * FROM remaining;
 -- "Start with the longest inactivity period (365 days) and work your way down."
 -- "The session record and all associated activity data. Analytics events tied to the session. Wishlist interactions from
 -- the session (the wishlist items themselves are not affected)." "Customer profiles are not deleted." "Order data is never affected."
+SELECT count(convert_session(session_id, 'order 1')) FROM sessions WHERE visitor = 'ann 400';
+SELECT count(*) AS changes FROM sessionize.session_changes WHERE app_id = sessionize.app_id('shop');
 SELECT * FROM purge_inactive_sessions(365, 'shop', expected => 2);
 SELECT * FROM remaining;
+SELECT count(*) AS changes FROM sessionize.session_changes WHERE app_id = sessionize.app_id('shop');
+SELECT customer, (SELECT count(*) FROM sessions WHERE sessions.customer = customers.customer) AS sessions, array_agg(order_id) AS orders
+  FROM customers LEFT JOIN orders USING (customer) GROUP BY customer ORDER BY customer;
 SELECT * FROM purge_inactive_sessions(90, 'shop', anonymous => true);
 SELECT * FROM remaining;
 
