@@ -42,12 +42,14 @@ AS $$
 DECLARE
     existing sessionize.sessions;
 BEGIN
+    IF session_id IS NULL THEN
+        RAISE EXCEPTION 'session must not be null' USING ERRCODE = '22004', HINT = 'Pass the id of a session.';
+    END IF;
     SELECT session.* INTO existing FROM sessionize.sessions AS session
      WHERE session.session_id = resolve_session(existing_session.session_id);
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'session % does not exist', coalesce(session_id::text, 'null')
-            USING ERRCODE = CASE WHEN session_id IS NULL THEN '22004' ELSE 'P0002' END,
-                  HINT = 'Pass the id of a session; it may have been purged. See list_sessions().';
+        RAISE EXCEPTION 'session % does not exist', session_id
+            USING ERRCODE = 'P0002', HINT = 'It may have been purged. See list_sessions().';
     END IF;
     RETURN existing;
 END $$;
@@ -162,9 +164,11 @@ AS $$
 DECLARE
     named bigint := (SELECT session.session_id FROM sessionize.sessions AS session WHERE session.token = session_details.token);
 BEGIN
-    IF named IS NULL THEN
-        RAISE EXCEPTION 'session with token "%" does not exist', coalesce(left(token, 100), 'null')
-            USING ERRCODE = CASE WHEN token IS NULL THEN '22004' ELSE 'P0002' END,
+    IF token IS NULL THEN
+        RAISE EXCEPTION 'token must not be null' USING ERRCODE = '22004', HINT = 'Pass the token of a session.';
+    ELSIF named IS NULL THEN
+        RAISE EXCEPTION 'session with token "%" does not exist', left(token, 100)
+            USING ERRCODE = 'P0002',
                   HINT = 'Pass a whole token. list_sessions(search => …) finds sessions by a part of it.';
     END IF;
     RETURN session_details(named);
