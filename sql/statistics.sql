@@ -219,8 +219,10 @@ WITH recent AS (
            sum(session.passive_count) AS passive_events, sum(session.late_count) AS late_events
       FROM sessionize.unsettled_days AS days JOIN sessionize.apps AS app USING (app_id),
            -- range by range through the index, however the planner guesses their size
-           LATERAL (SELECT * FROM sessionize.sessions AS session WHERE session.app_id = days.app_id
-                       AND session.last_event_day BETWEEN days.from_day AND days.to_day OFFSET 0) AS session
+           LATERAL (SELECT any_session.app_id, any_session.converted_at, any_session.cancelled_at, any_session.closes_at, any_session.expires_at,
+                           any_session.risk, any_session.event_count, any_session.passive_count, any_session.late_count
+                      FROM sessionize.sessions AS any_session
+                     WHERE any_session.app_id = days.app_id AND any_session.last_event_day BETWEEN days.from_day AND days.to_day OFFSET 0) AS session
      GROUP BY 1, 2, 3
 ), counted AS (
     SELECT part.app_id, sum(part.sessions) AS sessions,
