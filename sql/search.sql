@@ -90,13 +90,13 @@ COMMENT ON FUNCTION sessionize.search_conditions(text) IS
 
 CREATE FUNCTION sessionize.sources(
     app_id integer, status text, risk text, search text, at timestamptz,
-    OUT walk text, OUT filter text, OUT recent text[], OUT counted text[], OUT too_many text
+    OUT walk text, OUT start text, OUT filter text, OUT recent text[], OUT counted text[], OUT too_many text
 ) RETURNS SETOF record
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT concat_ws(' AND ', format('session.app_id = %s', app.app_id), found.condition,
-                     'session.risk = ' || quote_literal(nullif(sources.risk, 'normal')),
-                     'session.started_at <= ' || quote_literal(sessionize.latest_start(app, sources.status, sources.at))),
+                     'session.risk = ' || quote_literal(nullif(sources.risk, 'normal'))),
+           coalesce('session.started_at <= ' || quote_literal(sessionize.latest_start(app, sources.status, sources.at)), 'true'),
            concat_ws(' AND ', level.condition, sessionize.status_condition(app, sources.status, sources.at)),
            sessionize.recent_conditions(app, sources.status, sources.at),
            ARRAY(SELECT concat_ws(' AND ', level.condition, condition) FROM unnest(of_status.counted) AS condition),
@@ -107,7 +107,7 @@ BEGIN ATOMIC
      WHERE sources.app_id IS NULL OR app.app_id = sources.app_id;
 END;
 COMMENT ON FUNCTION sessionize.sources(integer, text, text, text, timestamptz) IS
-    'where the sessions that filters ask for come from: SQL conditions on sessionize.sessions AS session. An index in order of start serves walk; filter says the rest; recent narrows down what is active or closed. Who only counts takes those that meet one of the conditions of counted, less those that meet too_many';
+    'where the sessions that filters ask for come from: SQL conditions on sessionize.sessions AS session. An index in order of start serves walk and start; filter says the rest; recent narrows down what is active or closed. Who only counts takes those that meet walk and one of the conditions of counted, less those that meet too_many';
 
 CREATE FUNCTION sessionize.page_statements(
     app_id integer, status text, risk text, search text, page_size integer,
@@ -125,7 +125,7 @@ DECLARE
         THEN ' LIMIT ' || page_size + CASE WHEN coalesce(risk, 'normal') = 'normal' THEN 2000 ELSE 200 END ELSE '' END;
 BEGIN
     RETURN QUERY
-        SELECT format(page, format('SELECT session.* FROM sessionize.sessions AS session WHERE %s AND %s %s', source.walk, after, newest_first || reach),
+        SELECT format(page, format('SELECT session.* FROM sessionize.sessions AS session WHERE %s AND %s AND %s %s', source.walk, source.start, after, newest_first || reach),
                       source.filter, ''),
                format(page, (SELECT string_agg(format('(SELECT session.* FROM sessionize.sessions AS session WHERE %s AND %s AND %s AND %s OFFSET 0)',
                                                       source.walk, source.filter, condition, after), ' UNION ALL ')
