@@ -98,6 +98,14 @@ SELECT assess_session_risk('risky', '2 days') > 0 AS assessed;
 SELECT kind, count(*) FILTER (WHERE found) AS found FROM found WHERE kind IN ('shared office', 'farm', 'card tester') GROUP BY 1 ORDER BY 1;
 UPDATE sessionize.risk_rules SET enabled = true WHERE name = 'cart value';
 
+\qecho 'A rule that fails for a session that came later is named.'
+INSERT INTO sessionize.risk_rules (rule_id, app_id, name, condition, weight) SELECT 1000, sessionize.app_id('risky'), 'sometimes odd', '10 / (event_count - 12345) > 1', 35;
+SELECT assess_session_risk('risky', '2 days') > 0 AS assessed;
+UPDATE sessionize.sessions SET event_count = 12345 WHERE visitor = 'bot-1';
+SELECT suite.complaint('SELECT assess_session_risk($$risky$$, $$2 days$$)');
+UPDATE sessionize.risk_rules SET enabled = false WHERE rule_id = 1000;
+SELECT assess_session_risk('risky', '2 days') > 0 AS assessed;
+
 DROP VIEW found;
 DROP FUNCTION plant, own_function;
 DROP TABLE planted, secrets;
