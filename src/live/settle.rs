@@ -14,8 +14,8 @@ use super::merge::{merge, point_rows};
 use super::record::{Recorder, VisitorRows};
 use super::settings::{AppSettings, own_tables};
 use super::store::{
-    Changed, StatusChange, Wanted, Written, count_unassigned, insert_sessions, load_sessions, lock_visitors, note_changed,
-    note_status_changes, settled_day, update_sessions,
+    Changed, StatusChange, Wanted, Written, count_unassigned, insert_sessions, load_sessions, lock_visitors,
+    note_changed, note_status_changes, settled_day, update_sessions,
 };
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::Connection;
