@@ -93,23 +93,28 @@ COMMENT ON FUNCTION session_timeline(bigint) IS
 CREATE FUNCTION sessionize.status_history(session sessionize.sessions, app sessionize.apps, at timestamptz) RETURNS jsonb
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('at', step.at, 'status', step.status, 'by', step.by, 'reason', step.reason))
-                     ORDER BY step.at, step.place)
-      FROM (SELECT 1, session.started_at, 'active', NULL, NULL
-            UNION ALL
-            SELECT 3, session.closes_at, 'closed', NULL, NULL
-             WHERE session.closes_at < session.expires_at
-               AND session.closes_at < least(at, session.converted_at, session.cancelled_at)
-            UNION ALL
-            SELECT 4, session.expires_at, 'expired', NULL, NULL
-             WHERE session.expires_at < least(at, session.converted_at, session.cancelled_at)
-            UNION ALL
-            SELECT 2, change.changed_at, change.new_value, change.changed_by::text, change.reason
-              FROM sessionize.session_changes AS change
-             WHERE change.what = 'status'
-               AND change.session_id = ANY (ARRAY[session.session_id] || ARRAY(SELECT merged.absorbed FROM sessionize.merged_sessions AS merged
-                                                                                WHERE merged.survivor = session.session_id))
-           ) AS step (place, at, status, by, reason);
+    WITH step (place, at, status, by, reason) AS (
+        SELECT 1, session.started_at, 'active', NULL, NULL
+        UNION ALL
+        SELECT 3, session.closes_at, 'closed', NULL, NULL
+         WHERE session.closes_at < session.expires_at
+           AND session.closes_at < least(at, session.converted_at, session.cancelled_at)
+        UNION ALL
+        SELECT 4, session.expires_at, 'expired', NULL, NULL
+         WHERE session.expires_at < least(at, session.converted_at, session.cancelled_at)
+        UNION ALL
+        SELECT 2, change.changed_at, change.new_value, change.changed_by::text, change.reason
+          FROM sessionize.session_changes AS change
+         WHERE change.what = 'status'
+           AND change.session_id = ANY (ARRAY[session.session_id] || ARRAY(SELECT merged.absorbed FROM sessionize.merged_sessions AS merged
+                                                                            WHERE merged.survivor = session.session_id))
+    ), taken AS (
+        -- sessions that became one may each have taken the same step
+        SELECT step.*, lag(step.status) OVER (ORDER BY step.at, step.place) IS DISTINCT FROM step.status AS anew FROM step
+    )
+    SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('at', taken.at, 'status', taken.status, 'by', taken.by, 'reason', taken.reason))
+                     ORDER BY taken.at, taken.place)
+      FROM taken WHERE taken.anew;
 END;
 COMMENT ON FUNCTION sessionize.status_history(sessionize.sessions, sessionize.apps, timestamptz) IS
     'the steps of a session through its statuses: those that time brought, and those that somebody took';
