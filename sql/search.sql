@@ -67,8 +67,10 @@ BEGIN
         conditions := conditions || format('session.token = %L', wanted);
     ELSIF wanted ~ '^[A-Za-z0-9_-]{1,15}$' AND code IS NULL AND conditions = '{}' THEN
         -- what names something else is not taken for a part of a token, which anything short can be by chance
-        conditions := conditions || format('session.token LIKE %L', '%' || replace(wanted, '_', '\_') || '%');
-        IF to_regclass('sessionize.sessions_by_part_of_token') IS NULL THEN
+        -- one or two characters are in so many tokens that these are met soon, and an index of three would be read as a whole
+        conditions := conditions || CASE WHEN length(wanted) < 3 THEN format('strpos(session.token, %L) > 0', wanted)
+                                         ELSE format('session.token LIKE %L', '%' || replace(wanted, '_', '\_') || '%') END;
+        IF length(wanted) >= 3 AND to_regclass('sessionize.sessions_by_part_of_token') IS NULL THEN
             RAISE NOTICE 'searching for a part of a token reads many sessions'
                 USING HINT = 'CREATE EXTENSION pg_trgm; SELECT index_session_tokens(); makes it quick.';
         END IF;
@@ -94,16 +96,19 @@ CREATE FUNCTION sessionize.sources(
 ) RETURNS SETOF record
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT concat_ws(' AND ', format('session.app_id = %s', app.app_id), found.condition,
+    SELECT concat_ws(' AND ', format('session.app_id = %s', app.app_id), CASE WHEN NOT found.by_looking THEN found.condition END,
                      'session.risk = ' || quote_literal(nullif(sources.risk, 'normal'))),
            coalesce('session.started_at <= ' || quote_literal(sessionize.latest_start(app, sources.status, sources.at)), 'true'),
-           concat_ws(' AND ', level.condition, sessionize.status_condition(app, sources.status, sources.at)),
+           concat_ws(' AND ', other.conditions, sessionize.status_condition(app, sources.status, sources.at)),
            sessionize.recent_conditions(app, sources.status, sources.at),
-           ARRAY(SELECT concat_ws(' AND ', level.condition, condition) FROM unnest(of_status.counted) AS condition),
-           level.condition || ' AND ' || of_status.too_many
-      FROM sessionize.apps AS app, unnest(sessionize.search_conditions(sources.search)) AS found (condition),
+           ARRAY(SELECT concat_ws(' AND ', other.conditions, condition) FROM unnest(of_status.counted) AS condition),
+           other.conditions || ' AND ' || of_status.too_many
+      FROM sessionize.apps AS app,
+           -- no index serves this one
+           LATERAL (SELECT condition, starts_with(condition, 'strpos') FROM unnest(sessionize.search_conditions(sources.search)) AS condition) AS found (condition, by_looking),
            LATERAL sessionize.counted_conditions(app, sources.status, sources.at) AS of_status,
-           (VALUES (concat_ws(' AND ', 'true', 'session.risk = ' || quote_literal(sources.risk)))) AS level (condition)
+           LATERAL (SELECT concat_ws(' AND ', 'true', CASE WHEN found.by_looking THEN found.condition END,
+                                     'session.risk = ' || quote_literal(sources.risk))) AS other (conditions)
      WHERE sources.app_id IS NULL OR app.app_id = sources.app_id;
 END;
 COMMENT ON FUNCTION sessionize.sources(integer, text, text, text, timestamptz) IS

@@ -26,18 +26,18 @@ ANALYZE sessionize.sessions, sessionize.apps;
 CREATE FUNCTION means(session sessionize.sessions, search text) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT CASE search WHEN '' THEN true WHEN 'United States' THEN coalesce(session.country IN ('US', 'us'), false) WHEN 'customer-7' THEN coalesce(session.customer = search, false)
                        WHEN '10.0.0.0/21' THEN coalesce(session.ip <<= inet '10.0.0.0/21', false) WHEN '10.0.0.9' THEN coalesce(session.ip = inet '10.0.0.9', false)
-                       WHEN 'visitor-9' THEN session.visitor = search END
+                       WHEN 'visitor-9' THEN session.visitor = search WHEN 'f5' THEN session.token LIKE '%f5%' END
 $$;
 -- how many filters there are, how many find something, and those whose count differs
 CREATE FUNCTION disagreeing(moment timestamptz, OUT filters bigint, OUT that_find bigint, OUT disagreeing text) LANGUAGE sql AS $$
     WITH known AS MATERIALIZED (
         SELECT app.name, sessionize.session_status(converted_at, cancelled_at, closes_at, expires_at, moment, sessionize.is_inclusive(app)) AS status, risk, search, count(*) AS sessions
-          FROM sessionize.sessions AS session JOIN sessionize.apps AS app USING (app_id), unnest(ARRAY['', 'United States', '10.0.0.0/21', '10.0.0.9', 'customer-7', 'visitor-9']) AS search
+          FROM sessionize.sessions AS session JOIN sessionize.apps AS app USING (app_id), unnest(ARRAY['', 'United States', '10.0.0.0/21', '10.0.0.9', 'customer-7', 'visitor-9', 'f5']) AS search
          WHERE means(session, search) GROUP BY 1, 2, 3, 4
     )
     SELECT count(*), count(*) FILTER (WHERE sessions > 0), string_agg(DISTINCT concat_ws(' ', coalesce(app, 'all'), wanted_status, wanted_risk, wanted), '; ') FILTER (WHERE counted <> sessions)
       FROM unnest('{counting,counting by day,counting inclusive,NULL}'::text[]) AS app, unnest('{all,active,closed,expired,converted,cancelled}'::text[]) AS wanted_status,
-           unnest('{all,normal,review}'::text[]) AS wanted_risk, unnest(ARRAY['', 'United States', '10.0.0.0/21', '10.0.0.9', 'customer-7', 'visitor-9']) AS wanted,
+           unnest('{all,normal,review}'::text[]) AS wanted_risk, unnest(ARRAY['', 'United States', '10.0.0.0/21', '10.0.0.9', 'customer-7', 'visitor-9', 'f5']) AS wanted,
            LATERAL (SELECT coalesce(sum(known.sessions), 0) FROM known
                      WHERE (app IS NULL OR known.name = app) AND (wanted_status = 'all' OR known.status = wanted_status)
                        AND (wanted_risk = 'all' OR known.risk = wanted_risk) AND known.search = wanted) AS naive (sessions),
