@@ -28,6 +28,17 @@ END $$;
 COMMENT ON FUNCTION set_risk_thresholds(text, integer, integer, integer) IS
     'from which score on a session of the application is monitored, to be reviewed, restricted; NULL leaves a threshold as it is. Holds from the next assessment on';
 
+CREATE FUNCTION sessionize.rules_of(app_id integer) RETURNS SETOF sessionize.risk_rules
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT rule.* FROM sessionize.risk_rules AS rule
+     WHERE rule.enabled AND (rule.app_id IS NULL OR rule.app_id = rules_of.app_id)
+       -- an application's own rule stands for the common one of that name
+       AND NOT (rule.app_id IS NULL AND EXISTS (SELECT FROM sessionize.risk_rules AS own
+                                                 WHERE own.app_id = rules_of.app_id AND own.name = rule.name));
+END;
+COMMENT ON FUNCTION sessionize.rules_of(integer) IS 'the rules that hold for an application';
+
 CREATE FUNCTION sessionize.scoring(app_id integer) RETURNS text
     LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -36,13 +47,29 @@ BEGIN ATOMIC
                   coalesce(string_agg(format('CASE WHEN (%s) THEN %L::jsonb END', rule.condition,
                                              jsonb_build_object('rule', rule.name, 'weight', rule.weight, 'description', rule.description)),
                                       ', ' ORDER BY rule.weight DESC, rule.name), ''))
-      FROM sessionize.risk_rules AS rule
-     WHERE rule.enabled AND (rule.app_id IS NULL OR rule.app_id = scoring.app_id)
-       -- an application's own rule stands for the common one of that name
-       AND NOT (rule.app_id IS NULL AND EXISTS (SELECT FROM sessionize.risk_rules AS own
-                                                 WHERE own.app_id = scoring.app_id AND own.name = rule.name));
+      FROM sessionize.rules_of(scoring.app_id) AS rule;
 END;
 COMMENT ON FUNCTION sessionize.scoring(integer) IS 'the query that applies the rules of an application to sessions, given by their ids';
+
+CREATE FUNCTION sessionize.name_failing_rule(app_id integer, session_ids bigint[]) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    rule sessionize.risk_rules;
+BEGIN
+    FOR rule IN SELECT * FROM sessionize.rules_of(app_id) ORDER BY rule_id LOOP
+        BEGIN
+            EXECUTE format('SELECT count(*) FILTER (WHERE (%s)) FROM sessionize.session_facts AS fact WHERE fact.session_id = ANY ($1)', rule.condition)
+              USING session_ids;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE EXCEPTION 'rule "%" cannot be applied', rule.name
+                USING ERRCODE = SQLSTATE, DETAIL = format('Condition "%s": %s.', left(rule.condition, 100), SQLERRM),
+                      HINT = format('Correct the condition, or UPDATE sessionize.risk_rules SET enabled = false WHERE rule_id = %s;', rule.rule_id);
+        END;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION sessionize.name_failing_rule(integer, bigint[]) IS
+    'says which rule of an application fails for some of these sessions, with the error that it makes';
 
 CREATE FUNCTION sessionize.assess(app sessionize.apps, since timestamptz) RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
@@ -61,9 +88,14 @@ BEGIN
       FROM sessionize.sessions AS session
      WHERE session.app_id = app.app_id AND session.last_event_at >= since
        AND session.last_event_day >= (since AT TIME ZONE 'UTC')::date;
-    EXECUTE format('SELECT array_agg(judged.session_id), array_agg(to_jsonb(judged.found)) FROM (%s OFFSET 0) AS judged '
-                   'WHERE judged.found <> ''{}'' OR judged.session_id = ANY ($2)', sessionize.scoring(app.app_id))
-       INTO ids, findings USING touched, scored_before;
+    BEGIN
+        EXECUTE format('SELECT array_agg(judged.session_id), array_agg(to_jsonb(judged.found)) FROM (%s OFFSET 0) AS judged '
+                       'WHERE judged.found <> ''{}'' OR judged.session_id = ANY ($2)', sessionize.scoring(app.app_id))
+           INTO ids, findings USING touched, scored_before;
+    EXCEPTION WHEN OTHERS THEN
+        PERFORM sessionize.name_failing_rule(app.app_id, touched);
+        RAISE;
+    END;
     -- Few rows change, and they are locked without waiting: nobody can be in a deadlock with this. What somebody
     -- else is changing right now is touched, and comes up again.
     WITH changed AS MATERIALIZED (

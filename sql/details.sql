@@ -42,12 +42,14 @@ AS $$
 DECLARE
     existing sessionize.sessions;
 BEGIN
+    IF session_id IS NULL THEN
+        RAISE EXCEPTION 'session must not be null' USING ERRCODE = '22004', HINT = 'Pass the id of a session.';
+    END IF;
     SELECT session.* INTO existing FROM sessionize.sessions AS session
      WHERE session.session_id = resolve_session(existing_session.session_id);
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'session % does not exist', coalesce(session_id::text, 'null')
-            USING ERRCODE = CASE WHEN session_id IS NULL THEN '22004' ELSE 'P0002' END,
-                  HINT = 'Pass the id of a session; it may have been purged. See list_sessions().';
+        RAISE EXCEPTION 'session % does not exist', session_id
+            USING ERRCODE = 'P0002', HINT = 'It may have been purged. See list_sessions().';
     END IF;
     RETURN existing;
 END $$;
@@ -91,23 +93,28 @@ COMMENT ON FUNCTION session_timeline(bigint) IS
 CREATE FUNCTION sessionize.status_history(session sessionize.sessions, app sessionize.apps, at timestamptz) RETURNS jsonb
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('at', step.at, 'status', step.status, 'by', step.by, 'reason', step.reason))
-                     ORDER BY step.at, step.place)
-      FROM (SELECT 1, session.started_at, 'active', NULL, NULL
-            UNION ALL
-            SELECT 3, session.closes_at, 'closed', NULL, NULL
-             WHERE session.closes_at < session.expires_at
-               AND session.closes_at < least(at, session.converted_at, session.cancelled_at)
-            UNION ALL
-            SELECT 4, session.expires_at, 'expired', NULL, NULL
-             WHERE session.expires_at < least(at, session.converted_at, session.cancelled_at)
-            UNION ALL
-            SELECT 2, change.changed_at, change.new_value, change.changed_by::text, change.reason
-              FROM sessionize.session_changes AS change
-             WHERE change.what = 'status'
-               AND change.session_id = ANY (ARRAY[session.session_id] || ARRAY(SELECT merged.absorbed FROM sessionize.merged_sessions AS merged
-                                                                                WHERE merged.survivor = session.session_id))
-           ) AS step (place, at, status, by, reason);
+    WITH step (place, at, status, by, reason) AS (
+        SELECT 1, session.started_at, 'active', NULL, NULL
+        UNION ALL
+        SELECT 3, session.closes_at, 'closed', NULL, NULL
+         WHERE session.closes_at < session.expires_at
+           AND session.closes_at < least(at, session.converted_at, session.cancelled_at)
+        UNION ALL
+        SELECT 4, session.expires_at, 'expired', NULL, NULL
+         WHERE session.expires_at < least(at, session.converted_at, session.cancelled_at)
+        UNION ALL
+        SELECT 2, change.changed_at, change.new_value, change.changed_by::text, change.reason
+          FROM sessionize.session_changes AS change
+         WHERE change.what = 'status'
+           AND change.session_id = ANY (ARRAY[session.session_id] || ARRAY(SELECT merged.absorbed FROM sessionize.merged_sessions AS merged
+                                                                            WHERE merged.survivor = session.session_id))
+    ), taken AS (
+        -- sessions that became one may each have taken the same step
+        SELECT step.*, lag(step.status) OVER (ORDER BY step.at, step.place) IS DISTINCT FROM step.status AS anew FROM step
+    )
+    SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('at', taken.at, 'status', taken.status, 'by', taken.by, 'reason', taken.reason))
+                     ORDER BY taken.at, taken.place)
+      FROM taken WHERE taken.anew;
 END;
 COMMENT ON FUNCTION sessionize.status_history(sessionize.sessions, sessionize.apps, timestamptz) IS
     'the steps of a session through its statuses: those that time brought, and those that somebody took';
@@ -162,9 +169,11 @@ AS $$
 DECLARE
     named bigint := (SELECT session.session_id FROM sessionize.sessions AS session WHERE session.token = session_details.token);
 BEGIN
-    IF named IS NULL THEN
-        RAISE EXCEPTION 'session with token "%" does not exist', coalesce(left(token, 100), 'null')
-            USING ERRCODE = CASE WHEN token IS NULL THEN '22004' ELSE 'P0002' END,
+    IF token IS NULL THEN
+        RAISE EXCEPTION 'token must not be null' USING ERRCODE = '22004', HINT = 'Pass the token of a session.';
+    ELSIF named IS NULL THEN
+        RAISE EXCEPTION 'session with token "%" does not exist', left(token, 100)
+            USING ERRCODE = 'P0002',
                   HINT = 'Pass a whole token. list_sessions(search => …) finds sessions by a part of it.';
     END IF;
     RETURN session_details(named);

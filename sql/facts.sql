@@ -43,8 +43,13 @@ SELECT session.session_id, app.name AS app, session.visitor, session.customer, s
        session.cancelled_at IS NOT NULL AS cancelled,
        (SELECT count(*) FROM (SELECT FROM sessionize.sessions AS other
                                WHERE other.app_id = session.app_id AND other.ip = session.ip
-                                 AND other.started_at BETWEEN session.started_at - interval '24 hours' AND session.started_at
+                                 AND other.started_at BETWEEN session.started_at - interval '24 hours' AND session.started_at + interval '24 hours'
                                LIMIT 100) AS others) AS sessions_of_ip_in_a_day,
+       (SELECT count(*) FILTER (WHERE others.cart_items > 0)
+          FROM (SELECT other.cart_items FROM sessionize.sessions AS other
+                 WHERE other.app_id = session.app_id AND other.ip = session.ip
+                   AND other.started_at BETWEEN session.started_at - interval '24 hours' AND session.started_at + interval '24 hours'
+                 ORDER BY other.started_at LIMIT 100) AS others) AS carts_of_ip_in_a_day,
        history.sessions_in_a_day AS sessions_of_visitor_in_a_day,
        -- most visitors come once a day: counting different values is dear
        CASE history.sessions_in_a_day WHEN 1 THEN num_nonnulls(session.country)::bigint ELSE
@@ -74,7 +79,8 @@ SELECT session.session_id, app.name AS app, session.visitor, session.customer, s
                          ORDER BY other.started_at DESC LIMIT 100) AS past) AS history;
 COMMENT ON VIEW sessionize.session_facts IS 'what conditions of sessionize.risk_rules can ask of a session';
 COMMENT ON COLUMN sessionize.session_facts.events_per_minute IS 'how fast events followed the first one; a session counts as at least a second long';
-COMMENT ON COLUMN sessionize.session_facts.sessions_of_ip_in_a_day IS 'sessions of the application from the same address that started in the 24 hours up to this one''s start, this one included; up to 100';
+COMMENT ON COLUMN sessionize.session_facts.sessions_of_ip_in_a_day IS 'sessions of the application from the same address that started within 24 hours before or after this one, which is included; up to 100';
+COMMENT ON COLUMN sessionize.session_facts.carts_of_ip_in_a_day IS 'those of these sessions that have a cart';
 COMMENT ON COLUMN sessionize.session_facts.sessions_of_visitor_in_a_day IS 'sessions of the visitor that started in the 24 hours up to this one''s start, this one included; up to 100';
 COMMENT ON COLUMN sessionize.session_facts.countries_of_visitor_in_a_day IS 'different countries of those sessions';
 COMMENT ON COLUMN sessionize.session_facts.carts_of_visitor IS 'sessions with a cart among the visitor''s last 100 of 30 days, this one included';

@@ -60,7 +60,7 @@ COMMENT ON FUNCTION sessionize.choose_sessions(integer, text) IS
 CREATE FUNCTION sessionize.inactive_query(days integer, app text, anonymous boolean, search text) RETURNS text
     LANGUAGE sql IMMUTABLE
 BEGIN ATOMIC
-    SELECT jsonb_build_array('inactive', days, app, anonymous, btrim(search))::text;
+    SELECT jsonb_build_array('inactive', days, app, anonymous, sessionize.read_search(search))::text;
 END;
 COMMENT ON FUNCTION sessionize.inactive_query(integer, text, boolean, text) IS 'what a cursor of inactive_sessions() is bound to';
 
@@ -135,7 +135,7 @@ AS $$
 DECLARE
     since constant timestamptz := sessionize.inactive_since($1, now());
     wanted_app constant integer := sessionize.app_id($2);
-    searches constant boolean := coalesce(btrim($4), '') <> '';
+    searches constant boolean := sessionize.read_search($4) IS NOT NULL;
     without_totals constant integer[] := sessionize.apps_without_totals(wanted_app);
     counted bigint := 0;
 BEGIN

@@ -46,7 +46,7 @@ DECLARE
     size constant integer := sessionize.check_page_size(page_size);
     place record;
 BEGIN
-    query := sessionize.list_query(app, wanted_status, wanted_risk, btrim(search));
+    query := sessionize.list_query(app, wanted_status, wanted_risk, sessionize.read_search(search));
     place := sessionize.read_place(query, after, 'It was made up, or given by a list with another application, status, risk or search.');
     session_ids := sessionize.find_sessions(wanted_app, wanted_status, wanted_risk, search, size,
                                             place.started_at, place.session_id, at);
@@ -106,6 +106,26 @@ END;
 COMMENT ON FUNCTION list_sessions(text, text, text, text, integer, text, timestamptz) IS
     'a page of sessions, newest first. status: all, active, closed, expired, converted or cancelled; risk: all, normal, monitored, review or restricted; search: a token or a part of it, an IP address or network, a country code or English name, a visitor or a customer; after: the cursor of the last row seen';
 
+CREATE FUNCTION sessionize.more_expired(app_id integer, risk text, at timestamptz) RETURNS bigint
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO'
+AS $$
+DECLARE
+    counts text;
+    more bigint;
+BEGIN
+    SELECT string_agg(format('(SELECT count(*) FILTER (WHERE %s) - count(*) FILTER (WHERE %s) FROM sessionize.sessions AS session '
+                             'WHERE session.app_id = %s AND session.cancelled_at IS NULL AND session.converted_at IS NULL AND %s AND %s)',
+                             sessionize.state_condition(app, 'expired', $3), sessionize.state_condition(app, 'expired', now()),
+                             app.app_id, coalesce('session.risk = ' || quote_literal($2), 'true'), recent), ' + ')
+      INTO counts
+      FROM sessionize.apps AS app, unnest(sessionize.recent_conditions(app, 'closed', least($3, now()))) AS recent
+     WHERE $1 IS NULL OR app.app_id = $1;
+    EXECUTE 'SELECT ' || coalesce(counts, '0') INTO more;
+    RETURN more;
+END $$;
+COMMENT ON FUNCTION sessionize.more_expired(integer, text, timestamptz) IS
+    'how many more sessions have expired at an instant than at this moment';
+
 CREATE FUNCTION count_sessions(
     app text DEFAULT NULL,
     status text DEFAULT 'all',
@@ -121,25 +141,30 @@ DECLARE
     wanted_risk constant text := sessionize.read_risk($3);
     moment constant timestamptz := coalesce($5, now());
     -- most of a table has expired, and most of that has been added up
-    by_totals constant boolean := coalesce(btrim($4), '') = '' AND coalesce(wanted_status, '') NOT IN ('active', 'closed')
-                                  AND (moment >= now() OR wanted_status IS DISTINCT FROM 'expired');
+    by_totals constant boolean := sessionize.read_search($4) IS NULL AND coalesce(wanted_status, '') NOT IN ('active', 'closed');
     counts text;
-    counted bigint;
+    found bigint;
 BEGIN
     SELECT string_agg(CASE WHEN by_totals THEN
-               format('(SELECT count(*) FROM sessionize.unsettled_days AS days, LATERAL (SELECT FROM sessionize.sessions AS session '
+               format('+ (SELECT count(*) FROM sessionize.unsettled_days AS days, LATERAL (SELECT FROM sessionize.sessions AS session '
                       'WHERE session.app_id = days.app_id AND session.last_event_day BETWEEN days.from_day AND days.to_day '
-                      'AND %s AND %s OFFSET 0) AS counted)', walk, filter)
-           ELSE format('(SELECT count(*) FROM sessionize.sessions AS session WHERE %s AND %s AND %s)', walk, filter, condition) END, ' + ')
+                      'AND %s AND %s OFFSET 0) AS unsettled)', source.walk, source.filter)
+           ELSE (SELECT string_agg(format('%s (SELECT count(*) FROM sessionize.sessions AS session WHERE %s AND %s)', part.sign, source.walk, part.condition), ' ')
+                   FROM (SELECT '+', condition FROM unnest(source.counted) AS condition
+                         UNION ALL SELECT '-', source.too_many) AS part (sign, condition)
+                  WHERE part.condition IS NOT NULL) END, ' ')
       INTO counts
-      FROM sessionize.sources(wanted_app, wanted_status, wanted_risk, $4, moment), unnest(recent) AS condition;
-    EXECUTE 'SELECT ' || coalesce(counts, '0') INTO counted;
+      FROM sessionize.sources(wanted_app, wanted_status, wanted_risk, $4, CASE WHEN by_totals THEN now() ELSE moment END) AS source;
+    EXECUTE 'SELECT 0 ' || coalesce(counts, '') INTO found;
     IF by_totals THEN
-        counted := counted + (SELECT coalesce(sum(total.sessions), 0) FROM sessionize.settled_totals AS total
+        found := found + (SELECT coalesce(sum(total.sessions), 0) FROM sessionize.settled_totals AS total
                                WHERE (wanted_app IS NULL OR total.app_id = wanted_app)
                                  AND (wanted_status IS NULL OR total.status = wanted_status) AND (wanted_risk IS NULL OR total.risk = wanted_risk));
+        IF wanted_status = 'expired' AND moment <> now() THEN -- totals are those of now
+            found := found + sessionize.more_expired(wanted_app, wanted_risk, moment);
+        END IF;
     END IF;
-    RETURN counted;
+    RETURN found;
 END $$;
 COMMENT ON FUNCTION count_sessions(text, text, text, text, timestamptz) IS
     'how many sessions list_sessions() would show on all pages with the same filters';

@@ -18,7 +18,8 @@ COMMENT ON SEQUENCE sessionize.risk_rules_rule_id_seq IS 'where rule ids come fr
 
 INSERT INTO sessionize.risk_rules (name, description, condition, weight, shipped) VALUES
     ('event rate', 'more events a minute than a person makes', 'event_count >= 20 AND events_per_minute > 60', 60, true),
-    ('busy address', 'many sessions from one IP address within a day', 'sessions_of_ip_in_a_day > 50', 35, true),
+    ('steady pace', 'many events without a pause, and nothing in the cart', 'event_count >= 50 AND events_per_minute BETWEEN 2 AND 60 AND coalesce(cart_items, 0) = 0 AND NOT converted', 30, true),
+    ('busy address', 'many sessions from one IP address within a day, and no cart among them', 'sessions_of_ip_in_a_day > 50 AND carts_of_ip_in_a_day = 0', 35, true),
     ('several countries', 'one visitor in several countries within a day', 'countries_of_visitor_in_a_day >= 2', 30, true),
     ('cart value', 'a cart worth far more than is usual in this application', 'cart_value_deviation > 8', 35, true),
     ('carts without order', 'many carts of one visitor and no order', 'carts_of_visitor >= 8 AND conversions_of_visitor = 0', 35, true),

@@ -126,7 +126,7 @@ COMMENT ON COLUMN sessionize.sessions.facts_at IS
 
 CREATE INDEX sessions_of_visitor ON sessionize.sessions (app_id, visitor, started_at);
 CREATE INDEX sessions_by_start ON sessionize.sessions (app_id, started_at, session_id);
-CREATE INDEX sessions_by_last_day ON sessionize.sessions (app_id, last_event_day);
+CREATE INDEX sessions_by_last_day ON sessionize.sessions (app_id, last_event_day, risk);
 
 CREATE TABLE sessionize.merged_sessions (
     absorbed bigint PRIMARY KEY,

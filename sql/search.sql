@@ -1,5 +1,13 @@
 -- Finding sessions: what the filters of a list mean, as conditions that indexes serve.
 
+CREATE FUNCTION sessionize.read_search(search text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- a token may come from a list, where it is cut
+    SELECT nullif(regexp_replace(search, '^[\s\u00a0]+|[\s\u00a0…]+$', '', 'g'), '');
+END;
+COMMENT ON FUNCTION sessionize.read_search(text) IS 'what is searched for, without blanks around and the ellipsis of a short token; NULL for nothing';
+
 CREATE FUNCTION sessionize.read_network(search text) RETURNS inet
     LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -32,14 +40,14 @@ CREATE FUNCTION sessionize.search_conditions(search text) RETURNS text[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    wanted text := btrim(search);
+    wanted text := sessionize.read_search(search);
     network inet := sessionize.read_network(wanted);
     code text := sessionize.country_code(wanted);
     conditions text[] := '{}';
     who text;
     known boolean;
 BEGIN
-    IF wanted IS NULL OR wanted = '' THEN
+    IF wanted IS NULL THEN
         RETURN ARRAY['true'];
     END IF;
     FOREACH who IN ARRAY ARRAY['visitor', 'customer'] LOOP
@@ -50,14 +58,19 @@ BEGIN
         END IF;
     END LOOP;
     IF network IS NOT NULL THEN
-        conditions := conditions || format(CASE WHEN wanted ~ '/' THEN 'session.ip <<= %L::inet' ELSE 'session.ip = %L::inet' END, network);
+        -- as bounds, which an index need not check once more, or all the addresses of a network could not be counted quickly
+        conditions := conditions || CASE WHEN wanted ~ '/' THEN
+            format('session.ip BETWEEN %L::inet AND %L::inet', network, set_masklen(broadcast(network), CASE family(network) WHEN 4 THEN 32 ELSE 128 END))
+            ELSE format('session.ip = %L::inet', network) END;
     END IF;
     IF wanted ~ '^[A-Za-z0-9_-]{16}$' THEN
         conditions := conditions || format('session.token = %L', wanted);
     ELSIF wanted ~ '^[A-Za-z0-9_-]{1,15}$' AND code IS NULL AND conditions = '{}' THEN
         -- what names something else is not taken for a part of a token, which anything short can be by chance
-        conditions := conditions || format('session.token LIKE %L', '%' || replace(wanted, '_', '\_') || '%');
-        IF to_regclass('sessionize.sessions_by_part_of_token') IS NULL THEN
+        -- one or two characters are in so many tokens that these are met soon, and an index of three would be read as a whole
+        conditions := conditions || CASE WHEN length(wanted) < 3 THEN format('strpos(session.token, %L) > 0', wanted)
+                                         ELSE format('session.token LIKE %L', '%' || replace(wanted, '_', '\_') || '%') END;
+        IF length(wanted) >= 3 AND to_regclass('sessionize.sessions_by_part_of_token') IS NULL THEN
             RAISE NOTICE 'searching for a part of a token reads many sessions'
                 USING HINT = 'CREATE EXTENSION pg_trgm; SELECT index_session_tokens(); makes it quick.';
         END IF;
@@ -79,21 +92,27 @@ COMMENT ON FUNCTION sessionize.search_conditions(text) IS
 
 CREATE FUNCTION sessionize.sources(
     app_id integer, status text, risk text, search text, at timestamptz,
-    OUT walk text, OUT filter text, OUT recent text[]
+    OUT walk text, OUT start text, OUT filter text, OUT recent text[], OUT counted text[], OUT too_many text
 ) RETURNS SETOF record
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT concat_ws(' AND ', format('session.app_id = %s', app.app_id), found.condition,
-                     'session.risk = ' || quote_literal(nullif(sources.risk, 'normal')),
-                     'session.started_at <= ' || quote_literal(sessionize.latest_start(app, sources.status, sources.at))),
-           concat_ws(' AND ', 'true', 'session.risk = ' || quote_literal(sources.risk),
-                     sessionize.status_condition(app, sources.status, sources.at)),
-           sessionize.recent_conditions(app, sources.status, sources.at)
-      FROM sessionize.apps AS app, unnest(sessionize.search_conditions(sources.search)) AS found (condition)
+    SELECT concat_ws(' AND ', format('session.app_id = %s', app.app_id), CASE WHEN NOT found.by_looking THEN found.condition END,
+                     'session.risk = ' || quote_literal(nullif(sources.risk, 'normal'))),
+           coalesce('session.started_at <= ' || quote_literal(sessionize.latest_start(app, sources.status, sources.at)), 'true'),
+           concat_ws(' AND ', other.conditions, sessionize.status_condition(app, sources.status, sources.at)),
+           sessionize.recent_conditions(app, sources.status, sources.at),
+           ARRAY(SELECT concat_ws(' AND ', other.conditions, condition) FROM unnest(of_status.counted) AS condition),
+           other.conditions || ' AND ' || of_status.too_many
+      FROM sessionize.apps AS app,
+           -- no index serves this one
+           LATERAL (SELECT condition, starts_with(condition, 'strpos') FROM unnest(sessionize.search_conditions(sources.search)) AS condition) AS found (condition, by_looking),
+           LATERAL sessionize.counted_conditions(app, sources.status, sources.at) AS of_status,
+           LATERAL (SELECT concat_ws(' AND ', 'true', CASE WHEN found.by_looking THEN found.condition END,
+                                     'session.risk = ' || quote_literal(sources.risk))) AS other (conditions)
      WHERE sources.app_id IS NULL OR app.app_id = sources.app_id;
 END;
 COMMENT ON FUNCTION sessionize.sources(integer, text, text, text, timestamptz) IS
-    'where the sessions that filters ask for come from: SQL conditions on sessionize.sessions AS session. An index in order of start serves walk; filter says the rest; recent narrows down what is active or closed';
+    'where the sessions that filters ask for come from: SQL conditions on sessionize.sessions AS session. An index in order of start serves walk and start; filter says the rest; recent narrows down what is active or closed. Who only counts takes those that meet walk and one of the conditions of counted, less those that meet too_many';
 
 CREATE FUNCTION sessionize.page_statements(
     app_id integer, status text, risk text, search text, page_size integer,
@@ -111,7 +130,7 @@ DECLARE
         THEN ' LIMIT ' || page_size + CASE WHEN coalesce(risk, 'normal') = 'normal' THEN 2000 ELSE 200 END ELSE '' END;
 BEGIN
     RETURN QUERY
-        SELECT format(page, format('SELECT session.* FROM sessionize.sessions AS session WHERE %s AND %s %s', source.walk, after, newest_first || reach),
+        SELECT format(page, format('SELECT session.* FROM sessionize.sessions AS session WHERE %s AND %s AND %s %s', source.walk, source.start, after, newest_first || reach),
                       source.filter, ''),
                format(page, (SELECT string_agg(format('(SELECT session.* FROM sessionize.sessions AS session WHERE %s AND %s AND %s AND %s OFFSET 0)',
                                                       source.walk, source.filter, condition, after), ' UNION ALL ')

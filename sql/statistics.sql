@@ -64,24 +64,26 @@ BEGIN
           FROM (SELECT DISTINCT gone.app_id, gone.last_event_day FROM gone OFFSET 0) AS day
          WHERE sessionize.has_totals(day.app_id) ON CONFLICT DO NOTHING;
     ELSIF sessionize.has_totals(NEW.app_id) THEN
-        INSERT INTO sessionize.changed_days (app_id, day) VALUES (NEW.app_id, NEW.last_event_day) ON CONFLICT DO NOTHING;
-        IF TG_OP = 'UPDATE' AND OLD.last_event_day <> NEW.last_event_day THEN
-            INSERT INTO sessionize.changed_days (app_id, day) VALUES (OLD.app_id, OLD.last_event_day) ON CONFLICT DO NOTHING;
-        END IF;
+        INSERT INTO sessionize.changed_days (app_id, day)
+        SELECT NEW.app_id, day.settled
+          FROM unnest(ARRAY[NEW.last_event_day, CASE TG_OP WHEN 'UPDATE' THEN OLD.last_event_day END]) AS day (settled)
+         WHERE day.settled < sessionize.first_open_day() ON CONFLICT DO NOTHING;
         INSERT INTO sessionize.changed_visitors (app_id, visitor) VALUES (NEW.app_id, NEW.visitor);
+        IF TG_OP = 'UPDATE' AND OLD.visitor <> NEW.visitor THEN
+            INSERT INTO sessionize.changed_visitors (app_id, visitor) VALUES (OLD.app_id, OLD.visitor);
+        END IF;
     END IF;
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION sessionize.note_changed_day() IS 'triggers of sessionize.sessions: a settled day, and the visitor, have to be counted again';
 
 -- The conditions are all that a change of a session of today costs. Events that are being settled note all their days
--- at once instead of row by row.
+-- and visitors at once instead of row by row; what is written by hand may be of a visitor who comes back.
 CREATE TRIGGER note_inserted_day AFTER INSERT ON sessionize.sessions
-    FOR EACH ROW WHEN (NEW.last_event_day < (now() AT TIME ZONE 'UTC')::date - 2
-                       AND current_setting('pg_sessionize.settling', true) IS DISTINCT FROM 'on')
+    FOR EACH ROW WHEN (current_setting('pg_sessionize.settling', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION sessionize.note_changed_day();
 CREATE TRIGGER note_updated_day AFTER UPDATE ON sessionize.sessions
-    FOR EACH ROW WHEN (OLD.last_event_day < (now() AT TIME ZONE 'UTC')::date - 2
+    FOR EACH ROW WHEN ((OLD.last_event_day < (now() AT TIME ZONE 'UTC')::date - 2 OR NEW.visitor <> OLD.visitor)
                        AND current_setting('pg_sessionize.settling', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION sessionize.note_changed_day();
 CREATE TRIGGER note_deleted_day AFTER DELETE ON sessionize.sessions REFERENCING OLD TABLE AS gone
@@ -223,8 +225,10 @@ WITH recent AS (
            sum(session.passive_count) AS passive_events, sum(session.late_count) AS late_events
       FROM sessionize.unsettled_days AS days JOIN sessionize.apps AS app USING (app_id),
            -- range by range through the index, however the planner guesses their size
-           LATERAL (SELECT * FROM sessionize.sessions AS session WHERE session.app_id = days.app_id
-                       AND session.last_event_day BETWEEN days.from_day AND days.to_day OFFSET 0) AS session
+           LATERAL (SELECT any_session.app_id, any_session.converted_at, any_session.cancelled_at, any_session.closes_at, any_session.expires_at,
+                           any_session.risk, any_session.event_count, any_session.passive_count, any_session.late_count
+                      FROM sessionize.sessions AS any_session
+                     WHERE any_session.app_id = days.app_id AND any_session.last_event_day BETWEEN days.from_day AND days.to_day OFFSET 0) AS session
      GROUP BY 1, 2, 3
 ), counted AS (
     SELECT part.app_id, sum(part.sessions) AS sessions,

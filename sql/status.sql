@@ -45,22 +45,24 @@ COMMENT ON FUNCTION sessionize.keep_extremes() IS
 CREATE TRIGGER keep_extremes BEFORE INSERT OR UPDATE ON sessionize.apps
     FOR EACH ROW EXECUTE FUNCTION sessionize.keep_extremes();
 
--- None of these indexes has a column that changes with each event: those updates stay on their page (HOT).
-CREATE INDEX sessions_converted ON sessionize.sessions (app_id, started_at, session_id) INCLUDE (risk)
+-- None of these indexes has a column that changes with each event: those updates stay on their page (HOT). What they
+-- include lets sessions be counted without a look at the table, whatever filters come together.
+CREATE INDEX sessions_converted ON sessionize.sessions (app_id, started_at, session_id) INCLUDE (risk, country, ip)
     WHERE converted_at IS NOT NULL AND cancelled_at IS NULL;
-CREATE INDEX sessions_cancelled ON sessionize.sessions (app_id, started_at, session_id) INCLUDE (risk)
+CREATE INDEX sessions_cancelled ON sessionize.sessions (app_id, started_at, session_id) INCLUDE (risk, country, ip)
     WHERE cancelled_at IS NOT NULL;
-CREATE INDEX sessions_at_risk ON sessionize.sessions (app_id, risk, started_at, session_id) INCLUDE (converted_at, cancelled_at)
-    WHERE risk <> 'normal';
-CREATE INDEX sessions_at_risk_by_last_day ON sessionize.sessions (app_id, risk, last_event_day)
+CREATE INDEX sessions_at_risk ON sessionize.sessions (app_id, risk, started_at, session_id)
+    INCLUDE (converted_at, cancelled_at, last_event_day, country, ip)
     WHERE risk <> 'normal';
 CREATE INDEX sessions_opened_late ON sessionize.sessions (app_id, opened_at)
     WHERE opened_at - started_at >= interval '1 minute';
 CREATE INDEX sessions_of_customer ON sessionize.sessions (app_id, customer, started_at, session_id)
     WHERE customer IS NOT NULL;
 CREATE INDEX sessions_of_ip ON sessionize.sessions (app_id, ip, started_at, session_id)
+    INCLUDE (converted_at, cancelled_at, last_event_day, risk)
     WHERE ip IS NOT NULL;
 CREATE INDEX sessions_of_country ON sessionize.sessions (app_id, country, started_at, session_id)
+    INCLUDE (converted_at, cancelled_at, last_event_day, risk)
     WHERE country IS NOT NULL;
 
 CREATE FUNCTION sessionize.read_filter(choice text, name text, names text, VARIADIC choices text[]) RETURNS text
@@ -94,6 +96,17 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION sessionize.read_risk(text) IS 'a risk level in lower case; NULL for all; unknown: 22023';
 
+CREATE FUNCTION sessionize.state_condition(app sessionize.apps, state text, at timestamptz) RETURNS text
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT format(CASE state WHEN 'active' THEN 'session.closes_at %s %L'
+                             WHEN 'closed' THEN 'NOT session.closes_at %s %L AND session.expires_at > %2$L'
+                             ELSE 'NOT session.closes_at %s %L AND session.expires_at <= %2$L' END,
+                  CASE WHEN sessionize.is_inclusive(app) THEN '>=' ELSE '>' END, at);
+END;
+COMMENT ON FUNCTION sessionize.state_condition(sessionize.apps, text, timestamptz) IS
+    'SQL condition on sessionize.sessions AS session for what time makes of it: active, closed or expired at an instant';
+
 -- Says the same as session_status(), in a way that indexes and the planner's statistics understand.
 CREATE FUNCTION sessionize.status_condition(app sessionize.apps, status text, at timestamptz) RETURNS text
     LANGUAGE sql STABLE
@@ -102,13 +115,8 @@ BEGIN ATOMIC
         WHEN 'cancelled' THEN 'session.cancelled_at IS NOT NULL'
         WHEN 'converted' THEN 'session.cancelled_at IS NULL AND session.converted_at IS NOT NULL'
         ELSE 'session.cancelled_at IS NULL AND session.converted_at IS NULL AND '
-             || CASE status
-                    WHEN 'active' THEN format('session.closes_at %s %L', open.sign, at)
-                    WHEN 'closed' THEN format('NOT session.closes_at %s %L AND session.expires_at > %2$L', open.sign, at)
-                    ELSE format('NOT session.closes_at %s %L AND session.expires_at <= %2$L', open.sign, at)
-                END
+             || sessionize.state_condition(app, status, at)
         END
-      FROM (VALUES (CASE WHEN sessionize.is_inclusive(app) THEN '>=' ELSE '>' END)) AS open (sign)
      WHERE status IS NOT NULL;
 END;
 COMMENT ON FUNCTION sessionize.status_condition(sessionize.apps, text, timestamptz) IS
@@ -136,3 +144,28 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION sessionize.recent_conditions(sessionize.apps, text, timestamptz) IS
     'SQL conditions that exclude each other, one of which every active or closed session meets, and that an index on days serves';
+
+-- No index has the instants at which a session closes and expires, since these change with each event. But who had the
+-- last event long ago has expired, unless the visit appeared late. That many are counted in an index; the sessions of the
+-- day on which they expire just now, and those that appeared late, are looked at.
+CREATE FUNCTION sessionize.counted_conditions(
+    app sessionize.apps, status text, at timestamptz, OUT counted text[], OUT too_many text
+)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN status = 'expired' THEN ARRAY[
+            format('%s AND session.last_event_day < %L', outcome.open, long_ago.day),
+            format('%s AND session.last_event_day BETWEEN %L AND %L AND %s', outcome.open, long_ago.day,
+                   ((at - app.shortest_timeout - app.shortest_grace) AT TIME ZONE 'UTC')::date, sessionize.state_condition(app, status, at))]
+        ELSE ARRAY(SELECT concat_ws(' AND ', sessionize.status_condition(app, status, at), recent)
+                     FROM unnest(sessionize.recent_conditions(app, status, at)) AS recent) END,
+        CASE WHEN status = 'expired' THEN
+            format('%s AND session.last_event_day < %L AND session.opened_at - session.started_at >= ''1 minute'' AND session.opened_at >= %L AND NOT (%s)',
+                   outcome.open, long_ago.day, reach.earliest, sessionize.state_condition(app, status, at)) END
+      FROM (SELECT at - app.longest_timeout - app.longest_grace) AS reach (earliest),
+           LATERAL (SELECT (reach.earliest AT TIME ZONE 'UTC')::date) AS long_ago (day),
+           (VALUES ('session.cancelled_at IS NULL AND session.converted_at IS NULL')) AS outcome (open);
+END;
+COMMENT ON FUNCTION sessionize.counted_conditions(sessionize.apps, text, timestamptz) IS
+    'says the same as status_condition(), in a way that lets sessions be counted quickly: those that meet one of the conditions, which exclude each other, less those that meet too_many';

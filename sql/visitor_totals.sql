@@ -1,7 +1,8 @@
 -- What is inactive, cheap to count: visitors whose sessions have all settled are added up once.
 --
 -- Each visitor who has sessions stands rightly in visitor_totals, or is noted in changed_visitors, or has a session on a
--- day after those that have been added up (see covered_days). The latter two are looked at afresh, whatever the totals say.
+-- day after those that have been added up (see covered_days) and does not stand there. Those who are noted are looked at
+-- afresh, whatever the totals say; those who are in neither are inactive for less time than these days are old.
 
 CREATE TABLE sessionize.visitor_totals (
     app_id integer NOT NULL,
@@ -30,10 +31,13 @@ COMMENT ON TABLE sessionize.inactivity_totals IS
 
 CREATE TABLE sessionize.changed_visitors (
     app_id integer NOT NULL,
-    visitor text COLLATE "C" NOT NULL
+    visitor text COLLATE "C" NOT NULL,
+    returned_from date
 );
 COMMENT ON TABLE sessionize.changed_visitors IS
-    'visitors whose settled sessions changed after all: they are counted afresh until refresh_statistics() has added them up again';
+    'visitors whose settled sessions changed after all, or who came back: they are counted afresh until refresh_statistics() has added them up again';
+COMMENT ON COLUMN sessionize.changed_visitors.returned_from IS
+    'the day of the last session before, of visitors who came back and of whom nothing else changed: limits before it need not care';
 
 CREATE FUNCTION sessionize.apps_without_totals(app_id integer) RETURNS integer[]
     LANGUAGE sql STABLE
@@ -221,15 +225,20 @@ BEGIN
     RETURN QUERY
     WITH covered AS MATERIALIZED (
         SELECT known.app_id, known.day FROM sessionize.covered_days AS known WHERE $2 IS NULL OR known.app_id = $2
+    ), latest AS MATERIALIZED (
+        SELECT max(named) AS limit_at, (max(named) AT TIME ZONE 'UTC')::date AS limit_day FROM unnest(limits) AS named
     ), changed AS MATERIALIZED (
         SELECT found.app_id, found.visitor, max(found.seen_at) AS seen_at
-          FROM (SELECT covered.app_id, recent.visitor, recent.last_event_at AS seen_at
-                  FROM covered,
+          FROM (SELECT noted.app_id, noted.visitor, NULL AS seen_at
+                  FROM sessionize.changed_visitors AS noted JOIN covered USING (app_id), latest
+                 WHERE noted.returned_from IS NULL OR noted.returned_from <= latest.limit_day
+                UNION ALL
+                -- who came back on a later day is noted; others are asked for by limits on these days only
+                SELECT covered.app_id, recent.visitor, recent.last_event_at
+                  FROM latest JOIN covered ON covered.day < latest.limit_day,
                        -- through the indexes, however the planner guesses: here and below
                        LATERAL (SELECT session.visitor, session.last_event_at FROM sessionize.sessions AS session
-                                 WHERE session.app_id = covered.app_id AND session.last_event_day > covered.day OFFSET 0) AS recent
-                UNION ALL
-                SELECT noted.app_id, noted.visitor, NULL FROM sessionize.changed_visitors AS noted JOIN covered USING (app_id)) AS found
+                                 WHERE session.app_id = covered.app_id AND session.last_event_day > covered.day OFFSET 0) AS recent) AS found
          GROUP BY found.app_id, found.visitor
     ), outdated AS MATERIALIZED (
         SELECT known.* FROM changed,
@@ -244,7 +253,7 @@ BEGIN
                           FROM (SELECT * FROM sessionize.sessions AS any_session
                                  WHERE any_session.app_id = changed.app_id AND any_session.visitor = changed.visitor OFFSET 0) AS session
                        ) AS visitor_now
-         WHERE changed.seen_at IS NULL OR changed.seen_at <= (SELECT max(named) FROM unnest(limits) AS named)
+         WHERE changed.seen_at IS NULL OR changed.seen_at <= (SELECT latest.limit_at FROM latest)
     )
     SELECT wanted.since, coalesce(sum(part.visitors), 0)::bigint, coalesce(sum(part.sessions), 0)::bigint,
            coalesce(sum(part.anonymous_sessions), 0)::bigint, coalesce(sum(part.events), 0)::bigint

@@ -18,7 +18,7 @@ use super::settings::{self, AppSettings, own_tables};
 use super::settle::remember_latest;
 use super::statement;
 use super::store::{
-    Written, delete_sessions, insert_sessions, load_sessions, lock_visitors, note_changed, settled_day,
+    Changed, Written, delete_sessions, insert_sessions, load_sessions, lock_visitors, note_changed, settled_day,
     update_sessions, visitors_of,
 };
 use crate::pg::call::Call;
@@ -214,8 +214,9 @@ impl<'a> Rebuilding<'a> {
             .copied()
             .filter(|session| before(session).is_some_and(|before| says(before) != says(session)))
             .collect();
-        let days =
+        let days: BTreeSet<i64> =
             self.before.values().chain(history.sessions()).filter_map(|session| settled_day(session.last)).collect();
+        let visitors = if days.is_empty() { Vec::new() } else { vec![(self.visitor, None)] };
         {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
             let connection = Connection::open();
@@ -227,7 +228,7 @@ impl<'a> Rebuilding<'a> {
             update_sessions(&connection, known.into_iter().map(written).collect());
             let changed: Vec<_> = changed.into_iter().map(|session| (before(session), session)).collect();
             note_rebuilt(&connection, self.app, &changed);
-            note_changed(&connection, self.app.id, &days, &[self.visitor]);
+            note_changed(&connection, self.app.id, &Changed { days, visitors });
         }
         self.release(gone);
         merge(self.app.id, &merged);

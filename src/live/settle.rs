@@ -15,8 +15,8 @@ use super::merge::{merge, point_rows};
 use super::record::{Arrivals, Recorder, VisitorRows};
 use super::settings::{AppSettings, own_tables};
 use super::store::{
-    StatusChange, Wanted, Written, add_visitors, count_unassigned, insert_sessions, load_sessions, lock_visitors,
-    note_changed, note_status_changes, retire_sessions, settled_day, update_sessions,
+    Changed, StatusChange, Wanted, Written, add_visitors, count_unassigned, insert_sessions, load_sessions,
+    lock_visitors, note_changed, note_status_changes, retire_sessions, settled_day, update_sessions,
 };
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::Connection;
@@ -147,23 +147,27 @@ fn settle_visitors(
     let decided: Vec<History> = decided.into_iter().flatten().collect();
 
     let (mut new, mut changed, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut days, mut settled) = (BTreeSet::new(), Vec::new());
-    for ((rows, before), history) in visitors.iter().zip(&loaded).zip(&decided) {
-        let before: FxHashMap<i64, &Session> = before.iter().map(|session| (session.id, session)).collect();
+    let mut to_add_up = Changed::default();
+    for ((rows, loaded), history) in visitors.iter().zip(&loaded).zip(&decided) {
+        let before: FxHashMap<i64, &Session> = loaded.iter().map(|session| (session.id, session)).collect();
+        let mut days = BTreeSet::new();
         for session in history.sessions() {
             let known = before.get(&session.id).copied();
             if known == Some(session) {
                 continue;
             }
-            for day in known.into_iter().chain([session]).filter_map(|session| settled_day(session.last)) {
-                days.insert(day);
-                if settled.last() != Some(&rows.visitor.as_str()) {
-                    settled.push(&rows.visitor);
-                }
+            if !known.is_some_and(|known| counts_alike(known, session)) {
+                days.extend(known.into_iter().chain([session]).filter_map(|session| settled_day(session.last)));
             }
             statuses.extend(status_changes(app, known, session));
             let written = Written { visitor: &rows.visitor, session };
             if known.is_some() { changed.push(written) } else { new.push(written) }
+        }
+        if !days.is_empty() {
+            to_add_up.days.append(&mut days);
+            to_add_up.visitors.push((&rows.visitor, None));
+        } else if let Some(day) = returned_from(loaded, history) {
+            to_add_up.visitors.push((&rows.visitor, Some(day)));
         }
     }
     insert_sessions(&connection, app.id, new);
@@ -171,7 +175,18 @@ fn settle_visitors(
     let absorbed: Vec<i64> = outcome.merged[merged_before..].iter().map(|(absorbed, _)| *absorbed).collect();
     retire_sessions(&connection, &absorbed);
     note_status_changes(&connection, app.id, &statuses);
-    note_changed(&connection, app.id, &days, &settled);
+    note_changed(&connection, app.id, &to_add_up);
+}
+
+/// Whether a session stays as it is in all that statistics add up: only the visitor's next one may begin at another time.
+fn counts_alike(before: &Session, after: &Session) -> bool {
+    *after == Session { next_first: after.next_first, ..before.clone() }
+}
+
+/// The day of a visitor's last session if it has settled, and the visitor has come back since.
+fn returned_from(before: &[Session], after: &History) -> Option<i64> {
+    let day = settled_day(before.iter().map(|session| session.last).max()?)?;
+    after.sessions().iter().any(|session| settled_day(session.last).is_none()).then_some(day)
 }
 
 /// Takes over the sessions that a statement opened and filled; none where the visitor has others near them, or rows to be

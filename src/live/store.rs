@@ -426,9 +426,11 @@ const NOTE_CHANGED: Statement = Statement {
          WHERE sessionize.has_totals($1)
             ON CONFLICT DO NOTHING
     )
-    INSERT INTO sessionize.changed_visitors (app_id, visitor)
-    SELECT $1, visitor FROM unnest($3) AS visitor WHERE sessionize.has_totals($1)",
-    types: &[INTEGER, BIGINTS, TEXTS],
+    INSERT INTO sessionize.changed_visitors (app_id, visitor, returned_from)
+    SELECT $1, visitor, date '2000-01-01' + day::integer
+      FROM unnest($3, $4) AS changed (visitor, day)
+     WHERE sessionize.has_totals($1)",
+    types: &[INTEGER, BIGINTS, TEXTS, BIGINTS],
 };
 
 /// Sessions whose last event is so many days old have been added up by the statistics.
@@ -440,12 +442,22 @@ pub fn settled_day(last: Instant) -> Option<i64> {
     (day < transaction::now().div_euclid(DAY) - SETTLED_DAYS).then_some(day)
 }
 
-/// Notes that days and visitors have to be added up again.
-pub fn note_changed(connection: &Connection, app: i32, days: &BTreeSet<i64>, visitors: &[&str]) {
-    if !days.is_empty() {
-        let days = Argument::wide_array(BIGINT, days.iter().map(|day| Some(*day)));
-        let visitors = Argument::text_array(visitors.iter().copied().map(Some));
-        kept!(connection, NOTE_CHANGED, &[Argument::integer(app), days, visitors]);
+/// What has to be added up again.
+#[derive(Default)]
+pub struct Changed<'v> {
+    /// Days that have settled.
+    pub days: BTreeSet<i64>,
+    /// Visitors with sessions on such days; and the day they came back from, if that is all that happened.
+    pub visitors: Vec<(&'v str, Option<i64>)>,
+}
+
+/// Notes what has to be added up again.
+pub fn note_changed(connection: &Connection, app: i32, changed: &Changed) {
+    if !changed.visitors.is_empty() {
+        let days = Argument::wide_array(BIGINT, changed.days.iter().map(|day| Some(*day)));
+        let visitors = Argument::text_array(changed.visitors.iter().map(|(visitor, _)| Some(*visitor)));
+        let returned_from = Argument::wide_array(BIGINT, changed.visitors.iter().map(|(_, day)| *day));
+        kept!(connection, NOTE_CHANGED, &[Argument::integer(app), days, visitors, returned_from]);
     }
 }
 

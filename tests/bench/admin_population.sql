@@ -38,3 +38,4 @@ FROM (
          (SELECT app_id AS first_app FROM sessionize.apps WHERE name = 'books') AS first
 ) AS visits;
 ALTER TABLE sessionize.sessions ENABLE TRIGGER USER;
+INSERT INTO sessionize.visitors (app_id, visitor) SELECT DISTINCT app_id, visitor FROM sessionize.sessions;

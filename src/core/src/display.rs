@@ -14,17 +14,25 @@ pub fn flag(code: &str) -> Option<String> {
     country.alpha2.chars().map(regional).collect()
 }
 
-/// The two-letter code of a country that is given by code or English name, in any case.
+/// The two-letter code of a country that is given by code, flag or English name, in any case.
 pub fn country_code(text: &str) -> Option<&'static str> {
     let text = text.trim();
     let found = match text.len() {
         2 => Country::from_alpha2(text).ok(),
         3 => Country::from_alpha3(text).ok(),
+        8 => code_of_flag(text).and_then(|code| Country::from_alpha2(code).ok()),
         _ => None,
     };
     let name: String =
         text.to_lowercase().chars().filter(|letter| letter.is_alphanumeric()).map(without_accent).collect();
     found.or_else(|| country_named(&name)).map(|country| country.alpha2)
+}
+
+/// What regional indicator letters spell.
+fn code_of_flag(text: &str) -> Option<String> {
+    let letter = |regional: char| char::from_u32((regional as u32).checked_sub('🇦' as u32 - 'A' as u32)?);
+    let code: Option<String> = text.chars().map(letter).collect();
+    code.filter(|code| code.bytes().all(|letter| letter.is_ascii_uppercase()))
 }
 
 /// The letters with accents that English names of countries have.
@@ -42,8 +50,11 @@ fn without_accent(letter: char) -> char {
 
 /// Finds "thebahamas" and "bahamas" alike.
 fn country_named(name: &str) -> Option<Country> {
-    if name.len() < 4 {
-        return None; // abbreviations of the crate, such as "cq", are no names
+    match name {
+        "uk" => return Country::from_alpha2("GB").ok(),
+        "uae" => return Country::from_alpha2("AE").ok(),
+        _ if name.len() < 4 => return None, // abbreviations of the crate, such as "cq", are no names
+        _ => (),
     }
     let known = |name: &str| Country::from_name(name).or_else(|_| Country::from_alias(name)).ok();
     known(name).or_else(|| known(&format!("the{name}"))).or_else(|| known(name.strip_prefix("the")?))
@@ -165,11 +176,14 @@ mod tests {
             ("Curaçao", "CW"),
             ("Russia", "RU"),
             ("Samoa", "WS"),
+            ("UK", "GB"),
+            ("UAE", "AE"),
+            ("🇨🇿", "CZ"),
         ];
         for (text, code) in known {
             assert_eq!(country_code(text), Some(code), "{text}");
         }
-        for unknown in ["", " ", "XX", "Atlantis", "%", "the", "200"] {
+        for unknown in ["", " ", "XX", "Atlantis", "%", "the", "200", "🇽🇽", "🇨", "🛒🛒"] {
             assert_eq!(country_code(unknown), None, "{unknown}");
         }
     }

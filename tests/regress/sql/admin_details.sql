@@ -49,6 +49,14 @@ SELECT jsonb_array_length(session_details(absorbed) #> '{technical,merged_ids}')
        (SELECT count(*) FROM session_timeline(absorbed) WHERE source = 'merge') AS in_timeline
   FROM sessionize.merged_sessions WHERE app_id = sessionize.app_id('details');
 
+\qecho 'Two that were converted, and then found to be one, were converted once.'
+INSERT INTO "Detail Events" (who, occurred_at, received_at) VALUES
+    ('cyril', '2026-05-10 11:00+00', '2026-05-10 11:00+00'), ('cyril', '2026-05-10 11:40+00', '2026-05-10 11:40+00');
+SELECT count(convert_session(session_id, at => '2026-05-10 11:40+00')) AS converted FROM sessionize.sessions WHERE visitor = 'cyril';
+INSERT INTO "Detail Events" (who, occurred_at, received_at) VALUES
+    ('cyril', '2026-05-10 11:20+00', '2026-05-10 11:41+00');
+SELECT jsonb_path_query_array(session_details(session_id), '$.status.history[*].status') AS history FROM sessionize.sessions WHERE visitor = 'cyril';
+
 ALTER TABLE "Detail Events" RENAME kind TO "What";
 SELECT source, event FROM session_timeline(:session_id) LIMIT 1;
 DELETE FROM sessionize.dependents;

@@ -41,6 +41,9 @@ SELECT visitor FROM list_sessions('store', 'expired', 'normal', '10.1.0.0/16', a
 \qecho 'Cart token — the unique session identifier; a part of it will do.'
 SELECT visitor FROM list_sessions('store', search => 'I7D_WJdza-gEmqks');
 SELECT visitor FROM list_sessions('store', search => 'WJdza-');
+\qecho 'Also as the list shows it, and with the blanks that come along when it is copied.'
+SELECT visitor FROM list_sessions('store', search => (SELECT short_token FROM list_sessions('store', search => 'anna')));
+SELECT visitor, count_sessions('store', search => E'\tI7D_WJdza-gEmqks\n ') FROM list_sessions('store', search => E'\tI7D_WJdza-gEmqks\n ');
 
 \qecho 'IP address — customer''s IP; or a network.'
 SELECT visitor FROM list_sessions('store', search => '10.1.2.3');
@@ -51,6 +54,7 @@ SELECT visitor FROM list_sessions('store', search => '2001:db8::/32');
 SELECT visitor FROM list_sessions('store', search => 'cz');
 SELECT visitor FROM list_sessions('store', search => 'Germany');
 SELECT visitor FROM list_sessions('store', search => 'united states');
+SELECT visitor FROM list_sessions('store', search => '🇨🇿');
 
 \qecho 'This is useful when investigating individual customer issues or support requests: a visitor or a customer can be searched too.'
 SELECT visitor FROM list_sessions('store', search => 'dana');

@@ -28,7 +28,7 @@ INSERT INTO sessionize.risk_rules (app_id, name, description, condition, weight)
 SELECT create_session_app('risky'), 'night owl', 'events between two and five in the morning',
        'extract(hour FROM started_at AT TIME ZONE ''UTC'') BETWEEN 2 AND 4 AND (channel = ''api'' OR lower(visitor) LIKE ''bot%'') AND country IN (''XA'', ''XB'')', 35;
 
-\qecho 'Generated traffic: 1,000 people, some of them in a shared office; bots, card testers, travellers and stock hoarders.'
+\qecho 'Generated traffic: 1,140 people, some of them in a shared office, behind one address of a carrier, or reading a lot; bots, farms, card testers, travellers and stock hoarders.'
 CREATE TABLE planted (kind text, visitor text, bad boolean);
 CREATE FUNCTION plant(kind text, visitor text, bad boolean, starts interval, lasts interval, events bigint, address inet, land text, cart numeric, outcome text DEFAULT '')
 RETURNS void LANGUAGE sql AS $$
@@ -47,6 +47,8 @@ BEGIN
                   inet '10.1.0.0' + i, 'DE', CASE WHEN i % 3 = 0 THEN 20 + i % 80 ELSE 0 END, CASE WHEN i % 10 = 0 THEN 'converted' ELSE '' END)
        FROM generate_series(1, 940) AS i;
     PERFORM plant('shared office', 'office-' || i, false, make_interval(mins => 40 + i), '5 minutes', 5, '10.2.0.1', 'DE', 30) FROM generate_series(1, 60) AS i;
+    PERFORM plant('carrier', 'carrier-' || i, false, make_interval(mins => 30 + 9 * i), '4 minutes', 4, '10.2.0.2', 'DE', CASE WHEN i % 12 = 0 THEN 25 ELSE 0 END) FROM generate_series(1, 120) AS i;
+    PERFORM plant('reader', 'reader-' || i, false, make_interval(mins => 90 + i), '55 minutes', 60, inet '10.2.1.0' + i, 'DE', 0) FROM generate_series(1, 20) AS i;
     PERFORM plant('bot', 'bot-' || i, true, make_interval(mins => 60 + i), '2 minutes', 500, inet '10.3.0.0' + i, 'US', 0) FROM generate_series(1, 10) AS i;
     PERFORM plant('slow bot', 'slow-' || i, true, make_interval(mins => 60 + i), '20 minutes', 60, inet '10.4.0.0' + i, 'US', 0) FROM generate_series(1, 5) AS i;
     PERFORM plant('farm', 'farm-' || i, true, make_interval(mins => 100 + i), '1 minute', 3, '10.5.0.1', 'US', 0) FROM generate_series(1, 90) AS i;
@@ -95,6 +97,14 @@ UPDATE sessionize.risk_rules SET enabled = false WHERE name = 'cart value';
 SELECT assess_session_risk('risky', '2 days') > 0 AS assessed;
 SELECT kind, count(*) FILTER (WHERE found) AS found FROM found WHERE kind IN ('shared office', 'farm', 'card tester') GROUP BY 1 ORDER BY 1;
 UPDATE sessionize.risk_rules SET enabled = true WHERE name = 'cart value';
+
+\qecho 'A rule that fails for a session that came later is named.'
+INSERT INTO sessionize.risk_rules (rule_id, app_id, name, condition, weight) SELECT 1000, sessionize.app_id('risky'), 'sometimes odd', '10 / (event_count - 12345) > 1', 35;
+SELECT assess_session_risk('risky', '2 days') > 0 AS assessed;
+UPDATE sessionize.sessions SET event_count = 12345 WHERE visitor = 'bot-1';
+SELECT suite.complaint('SELECT assess_session_risk($$risky$$, $$2 days$$)');
+UPDATE sessionize.risk_rules SET enabled = false WHERE rule_id = 1000;
+SELECT assess_session_risk('risky', '2 days') > 0 AS assessed;
 
 DROP VIEW found;
 DROP FUNCTION plant, own_function;

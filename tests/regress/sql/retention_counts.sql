@@ -137,6 +137,29 @@ INSERT INTO one SELECT 'new today', now(), now();
 INSERT INTO one SELECT 'new then', now() - interval '50 days', now() - interval '50 days';
 SELECT visitor FROM sessionize.changed_visitors WHERE visitor LIKE 'new %';
 
+-- Whoever comes back is noted once, however often; no day has to be added up again for it.
+SELECT refresh_statistics() IS NOT NULL AS refreshed;
+INSERT INTO one SELECT 'new then', now() - hours * interval '1 hour', now() - hours * interval '1 hour' FROM generate_series(0, 20, 5) AS hours;
+INSERT INTO one SELECT 'new then', now(), now();
+SELECT visitor, (now() AT TIME ZONE 'UTC')::date - returned_from AS days FROM sessionize.changed_visitors WHERE visitor = 'new then';
+SELECT count(*) AS days_to_add_up FROM sessionize.changed_days;
+SELECT wrong();
+SELECT refresh_statistics() IS NOT NULL AS refreshed;
+SELECT wrong(), count(*) AS added_up FROM sessionize.visitor_totals WHERE visitor = 'new then';
+SELECT sessions FROM erase_visitor('counts one', 'new then');
+INSERT INTO one SELECT 'new then', now() - interval '50 days', now() - interval '50 days';
+
+-- Also who comes back by hand.
+SELECT refresh_statistics() IS NOT NULL AS refreshed;
+INSERT INTO sessionize.sessions (session_id, started_at, last_event_at, closes_at, expires_at, opened_at, event_count, app_id, last_event_day, visitor, token)
+SELECT 0, now(), now(), now(), now(), now(), 1, sessionize.app_id('counts one'), (now() AT TIME ZONE 'UTC')::date, 'new then', 'by hand';
+SELECT wrong();
+UPDATE sessionize.sessions SET visitor = (SELECT visitor FROM sessionize.visitor_totals WHERE app_id = sessionize.app_id('counts one') AND last_event_at < now() - interval '40 days' LIMIT 1)
+ WHERE token = 'by hand';
+SELECT wrong();
+DELETE FROM sessionize.sessions WHERE token = 'by hand';
+SELECT wrong();
+
 -- Whoever is to be forgotten stands nowhere.
 SELECT refresh_statistics() IS NOT NULL AS refreshed;
 SELECT count(*) AS added_up FROM sessionize.visitor_totals WHERE visitor = 'new then';
