@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 
-use pgrx::pg_sys::Datum;
+use pgrx::pg_sys::{Datum, Oid};
+use rustc_hash::FxHashMap;
 use sessionize_core::assignment::Effect;
 
 use super::rebuild::rebuild_visitors;
-use super::record::{Recorded, Recorder, VisitorRows};
+use super::record::{Recorded, VisitorRows};
 use super::rows::{EventTable, Leaf, tables};
-use super::settings::{self, AppSettings};
+use super::settings::{self, AppSettings, Tracked};
 use super::settle::settle_on_time;
 use super::statement;
 use crate::pg::call::Call;
@@ -42,45 +43,69 @@ impl Sessions {
 fn backfill_blocks(call: &mut Call) -> Datum {
     statement::listen();
     let number = |index| call.datum(index).map_or(0, |datum| datum.value() as i64);
-    let (tracking, relation, blocks) = (number(0) as i32, number(1) as u32, (number(2) as u32, number(3) as u32));
+    let (tracking, relation, blocks) =
+        (number(0) as i32, Oid::from(number(1) as u32), (number(2) as u32, number(3) as u32));
     let passive = number(4) & 1 == 1;
-    let (Some(table), Some(leaf)) =
-        (tables(None, Some(tracking)).into_iter().next(), Leaf::new(relation.into(), blocks))
-    else {
+    let (Some(table), Some(leaf), Some(tracked)) = (
+        tables(None, Some(tracking)).into_iter().next(),
+        Leaf::new(relation, blocks),
+        settings::tracked(relation, tracking),
+    ) else {
         return call.bigint(0);
     };
-    let app = settings::app(table.app);
-    let mut rows: Vec<(String, Recorded)> = Vec::new();
-    table.unassigned_rows(&app, &leaf, |visitor, row| {
+    let mut rows = RowsByVisitor::default();
+    table.unassigned_rows(&tracked, &leaf, |visitor, row| {
         if (row.event.effect == Effect::Passive) == passive {
-            rows.push((visitor, row));
+            rows.add(visitor, row);
         }
     });
-    // As if every event had arrived on time: in order of time.
-    rows.sort_by_key(|(_, row)| row.event.at);
-    let count = rows.len() as i64;
-    let mut recorder = Recorder::default();
-    for (visitor, row) in rows {
-        recorder.note_row(&visitor, row);
-    }
-    let (visitors, _) = recorder.into_parts();
+    let visitors = rows.in_order();
+    let count = visitors.iter().map(|visitor| visitor.rows.len()).sum::<usize>() as i64;
     let mut all_written = true;
-    settle_on_time(&app, &visitors, |places| all_written = point(&table, &leaf, places));
+    settle_on_time(&tracked.app, &visitors, |places| all_written = point(&table, &tracked, &leaf, places));
     if !all_written {
-        correct(&app, visitors);
+        correct(&tracked.app, visitors);
     }
     call.bigint(count)
 }
 
+/// The rows of a range.
+#[derive(Default)]
+struct RowsByVisitor {
+    numbers: FxHashMap<String, usize>,
+    visitors: Vec<VisitorRows>,
+}
+
+impl RowsByVisitor {
+    fn add(&mut self, visitor: &str, row: Recorded) {
+        if let Some(number) = self.numbers.get(visitor) {
+            self.visitors[*number].rows.push(row);
+        } else {
+            self.numbers.insert(visitor.to_owned(), self.visitors.len());
+            self.visitors.push(VisitorRows { visitor: visitor.to_owned(), rows: vec![row] });
+        }
+    }
+
+    /// In order of the visitors' names; the rows of each in order of time, as if every event had arrived on time.
+    fn in_order(mut self) -> Vec<VisitorRows> {
+        self.visitors.sort_unstable_by(|one, other| one.visitor.cmp(&other.visitor));
+        self.visitors.iter_mut().for_each(|visitor| visitor.rows.sort_by_key(|row| row.event.at));
+        self.visitors
+    }
+}
+
 /// Writes sessions into rows; says whether all rows still were where they had been read.
-fn point(table: &EventTable, leaf: &Leaf, places: Vec<(Place, Option<i64>)>) -> bool {
+fn point(table: &EventTable, tracked: &Tracked, leaf: &Leaf, places: Vec<(Place, Option<i64>)>) -> bool {
     let mut by_place: Vec<((u32, u16), i64)> =
         places.into_iter().filter_map(|(place, session)| Some(((place.block, place.line), session?))).collect();
     by_place.sort_unstable();
     let expected = by_place.len();
-    SESSIONS.set(Sessions { by_place, latest: 0 });
-    let written = table.point_unassigned(leaf, "sessionize.backfilled_session");
-    SESSIONS.take();
+    let written = table.write_sessions(tracked, leaf, &by_place).unwrap_or_else(|| {
+        SESSIONS.set(Sessions { by_place, latest: 0 });
+        let written = table.point_unassigned(leaf, "sessionize.backfilled_session");
+        SESSIONS.take();
+        written
+    });
     written == expected
 }
 

@@ -152,23 +152,46 @@ impl<'a> Firing<'a> {
     }
 }
 
-/// A row that a trigger sees.
+/// A row of a table as it is stored: what a trigger sees, or what is read without the executor.
 pub struct TriggerRow<'a> {
     tuple: &'a pg_sys::HeapTupleData,
     columns: &'a pg_sys::TupleDescData,
     relation: pg_sys::Oid,
 }
 
-impl TriggerRow<'_> {
+unsafe extern "C-unwind" {
+    /// Declared in access/htup_details.h. It raises no errors, and is called without a guard: each row calls it.
+    fn nocachegetattr(row: pg_sys::HeapTuple, column: std::ffi::c_int, columns: pg_sys::TupleDesc) -> pg_sys::Datum;
+}
+
+impl<'a> TriggerRow<'a> {
+    /// A row of an open relation, both valid as long as the result is.
+    pub(super) fn of(
+        tuple: &'a pg_sys::HeapTupleData,
+        columns: &'a pg_sys::TupleDescData,
+        relation: pg_sys::Oid,
+    ) -> Self {
+        TriggerRow { tuple, columns, relation }
+    }
+
     /// A column that is not NULL.
+    #[inline]
     pub fn datum(&self, column: i16) -> Option<pg_sys::Datum> {
+        let row = std::ptr::from_ref(self.tuple).cast_mut();
+        let columns = std::ptr::from_ref(self.columns).cast_mut();
         let mut null = false;
         // SAFETY: the tuple has the form that the columns describe; whoever resolved the column checked that it exists.
-        let datum = unsafe {
-            let columns = std::ptr::from_ref(self.columns).cast_mut();
-            pg_sys::heap_getattr(std::ptr::from_ref(self.tuple).cast_mut(), i32::from(column), columns, &mut null)
-        };
-        (!null).then_some(datum)
+        unsafe {
+            let header = &*self.tuple.t_data;
+            let stored = u32::from(header.t_infomask2) & pg_sys::HEAP_NATTS_MASK;
+            if u32::from(header.t_infomask) & pg_sys::HEAP_HASNULL == 0 || stored < column as u32 {
+                let datum = pg_sys::heap_getattr(row, i32::from(column), columns, &mut null);
+                return (!null).then_some(datum);
+            }
+            let place = column as usize - 1;
+            let is_there = *header.t_bits.as_ptr().add(place / 8) & (1 << (place % 8)) != 0;
+            is_there.then(|| nocachegetattr(row, i32::from(column), columns))
+        }
     }
 
     /// A `timestamptz` column.
