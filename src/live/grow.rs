@@ -49,7 +49,8 @@ pub fn grow_guessed(app: &AppSettings, rows: &VisitorRows) -> bool {
     grown.is_some()
 }
 
-fn session_of(row: &FixedColumns) -> Session {
+/// The session of a row of which nothing else is known.
+pub fn session_of(row: &FixedColumns) -> Session {
     Session {
         id: row.id,
         first: row.first,

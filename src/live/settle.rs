@@ -115,7 +115,8 @@ fn settle_visitors(
     let mut loaded: Vec<Vec<Session>> = vec![Vec::new(); visitors.len()];
     let known: Vec<usize> = (0..visitors.len()).filter(|place| known[*place]).collect();
     let wanted_of_known: Vec<Wanted> = known.iter().map(|place| wanted[*place]).collect();
-    load_sessions(&connection, app.id, &wanted_of_known, |place, session| loaded[known[place]].push(session));
+    let locked =
+        load_sessions(&connection, app.id, &wanted_of_known, |place, session| loaded[known[place]].push(session));
 
     // Ids follow time, and with them the indexes by id: rows of one time lie side by side.
     let mut in_time: Vec<usize> = (0..visitors.len()).collect();
@@ -146,7 +147,7 @@ fn settle_visitors(
         }
     }
     insert_sessions(&connection, app.id, new);
-    update_sessions(&connection, changed);
+    update_sessions(&connection, app.id, changed, &locked);
     note_status_changes(&connection, app.id, &statuses);
     note_changed(&connection, app.id, &days, &settled);
 }

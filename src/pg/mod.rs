@@ -5,6 +5,7 @@ pub mod call;
 pub mod error;
 pub mod growth;
 pub mod indexes;
+pub mod known_sessions;
 pub mod memory;
 pub mod new_sessions;
 pub mod owner;
