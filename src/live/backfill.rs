@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 
+use compact_str::CompactString;
 use pgrx::pg_sys::{Datum, Oid};
 use rustc_hash::FxHashMap;
 use sessionize_core::assignment::Effect;
 
 use super::rebuild::rebuild_visitors;
-use super::record::{Recorded, VisitorRows};
+use super::record::{Arrivals, Recorded, VisitorRows};
 use super::rows::{EventTable, Leaf, tables};
 use super::settings::{self, AppSettings, Tracked};
 use super::settle::settle_on_time;
@@ -61,10 +62,11 @@ fn backfill_blocks(call: &mut Call) -> Datum {
     });
     let visitors = rows.in_order();
     let count = visitors.iter().map(|visitor| visitor.rows.len()).sum::<usize>() as i64;
+    let mut arrivals = Arrivals::of(visitors);
     let mut all_written = true;
-    settle_on_time(&tracked.app, &visitors, |places| all_written = point(&table, &tracked, &leaf, places));
+    settle_on_time(&tracked.app, &mut arrivals, |places| all_written = point(&table, &tracked, &leaf, places));
     if !all_written {
-        correct(&tracked.app, visitors);
+        correct(&tracked.app, arrivals.visitors);
     }
     call.bigint(count)
 }
@@ -72,7 +74,7 @@ fn backfill_blocks(call: &mut Call) -> Datum {
 /// The rows of a range.
 #[derive(Default)]
 struct RowsByVisitor {
-    numbers: FxHashMap<String, usize>,
+    numbers: FxHashMap<CompactString, usize>,
     visitors: Vec<VisitorRows>,
 }
 
@@ -81,8 +83,9 @@ impl RowsByVisitor {
         if let Some(number) = self.numbers.get(visitor) {
             self.visitors[*number].rows.push(row);
         } else {
-            self.numbers.insert(visitor.to_owned(), self.visitors.len());
-            self.visitors.push(VisitorRows { visitor: visitor.to_owned(), rows: vec![row] });
+            let visitor = CompactString::from(visitor);
+            self.numbers.insert(visitor.clone(), self.visitors.len());
+            self.visitors.push(VisitorRows { visitor, sessions: Vec::new(), rows: vec![row] });
         }
     }
 
@@ -112,7 +115,7 @@ fn point(table: &EventTable, tracked: &Tracked, leaf: &Leaf, places: Vec<(Place,
 /// Somebody changed or deleted rows between reading and writing: what they left is worked out afresh.
 #[cold]
 fn correct(app: &AppSettings, visitors: Vec<VisitorRows>) {
-    rebuild_visitors(app, visitors.into_iter().map(|rows| rows.visitor).collect());
+    rebuild_visitors(app, visitors.into_iter().map(|rows| rows.visitor.into_string()).collect());
 }
 
 /// `(place tid) → bigint`: the session of a row in the range being backfilled; NULL at any other time.

@@ -1,30 +1,22 @@
 //! The common case: the events of one visitor all fall into, or follow closely, the session that was guessed.
 
-use sessionize_core::assignment::{Effect, Event, Session};
+use sessionize_core::assignment::{Event, Session};
 use sessionize_core::instant::DAY;
 
 use super::guess;
-use super::record::VisitorRows;
+use super::record::Recorder;
 use super::settings::{AppSettings, OwnTables, own_tables};
 use super::store::settled_day;
 use crate::pg::growth::{FixedColumns, grow};
 
-/// Lets the guessed session take a visitor's rows by changing its row alone. Whether that was right is seen in that row
-/// at that moment; if it was not, nothing is changed.
-pub fn grow_guessed(app: &AppSettings, rows: &VisitorRows) -> bool {
-    let [first, others @ ..] = rows.rows.as_slice() else { return false };
-    let Some(id) = first.guess else { return false };
-    let plain = |effect| effect == Effect::Qualifies;
-    let common = others.iter().all(|row| row.guess == Some(id) && plain(row.event.effect))
-        && (plain(first.event.effect) || others.is_empty() && first.event.effect == Effect::Passive)
-        && rows.rows.iter().all(|row| row.event.facts.is_none());
-    if !common || guess::is_drawn(id) {
-        return false;
-    }
-    let mut events: Vec<Event> = rows.rows.iter().map(|row| row.event.clone()).collect();
+/// Lets a session that was there before take all rows of a statement by changing its row alone. Whether that was right is
+/// seen in that row at that moment; if it was not, nothing is changed.
+pub fn grow_guessed(app: &AppSettings, recorder: &Recorder) -> bool {
+    let Some((visitor, id, events)) = recorder.only_group() else { return false };
+    let mut events: Vec<Event> = events.collect();
     events.sort_by_key(|event| event.at);
     let OwnTables { sessions, sessions_pkey, .. } = own_tables();
-    let seen = guess::with(app.id, &rows.visitor, |known| known.filter(|known| known.session == id)?.address);
+    let seen = guess::with(app.id, visitor, |known| known.filter(|known| known.session == id)?.address);
     let grown = grow(sessions, sessions_pkey, id, seen, |row, cancelled| {
         if cancelled || row.app_id != app.id || settled_day(row.last).is_some() {
             return None;
@@ -41,7 +33,7 @@ pub fn grow_guessed(app: &AppSettings, rows: &VisitorRows) -> bool {
             ..*row
         })
     });
-    guess::with(app.id, &rows.visitor, |known| {
+    guess::with(app.id, visitor, |known| {
         if let (Some(known), Some(_)) = (known.filter(|known| known.session == id), grown) {
             known.address = grown;
         }

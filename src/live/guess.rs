@@ -1,5 +1,6 @@
 //! What this connection remembers of visitors' sessions: only ever a guess, which settling checks.
 
+use compact_str::CompactString;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::RefCell;
 
@@ -8,7 +9,7 @@ use sessionize_core::{Calendar, Instant, Span};
 
 use crate::pg::sessions::RowAddress;
 
-/// A session as it was when last seen.
+/// A visitor's latest session as it was when last seen.
 #[derive(Debug, Clone, Copy)]
 pub struct Guess {
     /// Its id.
@@ -17,8 +18,6 @@ pub struct Guess {
     pub first: Instant,
     /// Its latest event.
     pub last: Instant,
-    /// Whether it was the visitor's latest session.
-    pub latest: bool,
     /// Where its row was, if that was seen.
     pub address: Option<RowAddress>,
 }
@@ -42,7 +41,7 @@ const MOST_VISITORS: usize = 1 << 16;
 
 #[derive(Default)]
 struct Memory {
-    visitors: FxHashMap<i32, FxHashMap<String, Guess>>,
+    visitors: FxHashMap<i32, FxHashMap<CompactString, Guess>>,
     count: usize,
     drawn: FxHashSet<i64>,
 }
@@ -67,7 +66,7 @@ pub fn remember(app: i32, visitor: &str, guess: Guess) {
         if let Some(known) = visitors.get_mut(visitor) {
             *known = guess;
         } else {
-            visitors.insert(visitor.to_owned(), guess);
+            visitors.insert(visitor.into(), guess);
             memory.count += 1;
         }
     });

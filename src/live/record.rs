@@ -1,10 +1,16 @@
 //! The rows that a statement inserted.
 
-use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 
-use sessionize_core::assignment::{Event, Unassigned};
+use compact_str::CompactString;
+use pgrx::pg_sys::Oid;
+use rustc_hash::FxHashMap;
+use sessionize_core::Instant;
+use sessionize_core::assignment::{Effect, Event, Session, Unassigned};
+use sessionize_core::facts::Facts;
 
+use super::guess;
+use super::settings::AppSettings;
 use crate::pg::trigger::Place;
 
 /// A row that went in.
@@ -21,10 +27,34 @@ pub struct Recorded {
 /// All rows of one statement that await settling.
 #[derive(Debug, Default)]
 pub struct Recorder {
-    numbers: FxHashMap<String, u32>,
-    rows: Vec<(u32, Recorded)>,
+    groups: Vec<Group>,
+    by_guess: FxHashMap<i64, u32>,
+    by_visitor: FxHashMap<CompactString, Vec<u32>>,
+    rows: Vec<Row>,
     unassigned: Vec<(Unassigned, i64)>,
     corrections: Corrections,
+}
+
+/// The rows of one visitor that carry the same session.
+#[derive(Debug)]
+struct Group {
+    visitor: CompactString,
+    guess: Option<i64>,
+    /// What becomes of them if nobody else knows of the visitor: the session that the first of them opened.
+    session: Option<Session>,
+}
+
+/// A row, as small as can be: there may be millions.
+#[derive(Debug)]
+struct Row {
+    at: Instant,
+    arrival: Instant,
+    facts: Option<Box<Facts>>,
+    group: u32,
+    relation: Oid,
+    block: u32,
+    line: u16,
+    effect: Effect,
 }
 
 /// Whose events were corrected, and the sessions that their rows carried.
@@ -36,27 +66,85 @@ pub struct Corrections {
     pub sessions: BTreeSet<i64>,
 }
 
-/// The rows of one visitor, in the order in which they went in.
+/// What arrived of one visitor: whole sessions, or rows.
 #[derive(Debug)]
 pub struct VisitorRows {
     /// Who.
-    pub visitor: String,
-    /// The rows.
+    pub visitor: CompactString,
+    /// Sessions that the statement opened and filled, in the order in which it did. Their rows carry their ids.
+    pub sessions: Vec<Session>,
+    /// Rows, in the order in which they went in.
     pub rows: Vec<Recorded>,
 }
 
+/// All that a statement inserted, by visitor.
+#[derive(Debug, Default)]
+pub struct Arrivals {
+    /// In order of their names.
+    pub visitors: Vec<VisitorRows>,
+    /// The rows behind whole sessions.
+    behind: Vec<Row>,
+    visitor_of_group: Vec<u32>,
+    guesses: Vec<Option<i64>>,
+}
+
+/// Among so few groups looking is faster than hashing.
+const FEW: usize = 8;
+
 impl Recorder {
     /// Notes a row that got, or may yet get, a session.
-    pub fn note_row(&mut self, visitor: &str, row: Recorded) {
-        let number = match self.numbers.get(visitor) {
-            Some(number) => *number,
-            None => {
-                let next = self.numbers.len() as u32;
-                self.numbers.insert(visitor.to_owned(), next);
-                next
+    pub fn note_row(&mut self, app: &AppSettings, visitor: &str, row: Recorded) {
+        let Recorded { event, guess, place } = row;
+        let group = match self.find(visitor, guess) {
+            Some(group) => {
+                let Group { session, .. } = &mut self.groups[group as usize];
+                if session
+                    .as_mut()
+                    .is_some_and(|session| !session.follow(&app.app, &mut app.calendar.borrow_mut(), &event))
+                {
+                    *session = None;
+                }
+                group
             }
+            None => self.open(app, visitor, guess, &event),
         };
-        self.rows.push((number, row));
+        let Event { at, arrival, effect, facts } = event;
+        let Place { relation, block, line } = place;
+        self.rows.push(Row { at, arrival, facts, group, relation, block, line, effect });
+    }
+
+    fn find(&self, visitor: &str, guess: Option<i64>) -> Option<u32> {
+        let fits = |group: &u32| {
+            let group = &self.groups[*group as usize];
+            group.guess == guess && group.visitor == visitor
+        };
+        if self.groups.len() <= FEW {
+            return (0..self.groups.len() as u32).find(fits);
+        }
+        let by_guess = guess.and_then(|guess| self.by_guess.get(&guess).copied().filter(fits));
+        by_guess.or_else(|| self.by_visitor.get(visitor)?.iter().copied().find(fits))
+    }
+
+    fn open(&mut self, app: &AppSettings, visitor: &str, guess: Option<i64>, event: &Event) -> u32 {
+        let drawn = guess.filter(|guess| guess::is_drawn(*guess));
+        let session = drawn.and_then(|id| Session::begun_by(&app.app, &mut app.calendar.borrow_mut(), event, id));
+        let group = self.groups.len() as u32;
+        self.groups.push(Group { visitor: visitor.into(), guess, session });
+        match self.groups.len() {
+            ..=FEW => {}
+            count if count == FEW + 1 => (0..=group).for_each(|group| self.register(group)),
+            _ => self.register(group),
+        }
+        group
+    }
+
+    /// Lets a group be found by its session; where that is another visitor's, too, or none, by its visitor.
+    fn register(&mut self, number: u32) {
+        let group = &self.groups[number as usize];
+        let is_other = group.guess.is_none_or(|guess| *self.by_guess.entry(guess).or_insert(number) != number);
+        if is_other {
+            self.by_visitor.entry(group.visitor.clone()).or_default().push(number);
+        }
     }
 
     /// Counts a row that gets no session.
@@ -83,29 +171,66 @@ impl Recorder {
         self.rows.is_empty() && self.unassigned.is_empty()
     }
 
-    /// The rows by visitor, in order of the visitors' names; how many rows have no session, and why.
-    pub fn into_parts(self) -> (Vec<VisitorRows>, Vec<(Unassigned, i64)>) {
-        if let [_] = self.rows.as_slice() {
-            let row = self.rows.into_iter().map(|(_, row)| vec![row]);
-            let visitors = self.numbers.into_keys().zip(row).map(|(visitor, rows)| VisitorRows { visitor, rows });
-            return (visitors.collect(), self.unassigned);
+    /// The visitor, the session and the events of rows that all carry the same session, which was there before.
+    pub fn only_group(&self) -> Option<(&str, i64, impl Iterator<Item = Event>)> {
+        let [Group { visitor, guess: Some(guess), session: None }] = self.groups.as_slice() else { return None };
+        let events = self.rows.iter().map(|row| {
+            let Row { at, arrival, effect, ref facts, .. } = *row;
+            Event { at, arrival, effect, facts: facts.clone() }
+        });
+        (self.unassigned.is_empty() && !guess::is_drawn(*guess)).then_some((visitor, *guess, events))
+    }
+
+    /// What arrived, by visitor; how many rows have no session, and why.
+    pub fn into_parts(self) -> (Arrivals, Vec<(Unassigned, i64)>) {
+        let mut arrivals = Arrivals { behind: self.rows, ..Arrivals::default() };
+        arrivals.guesses = self.groups.iter().map(|group| group.guess).collect();
+        arrivals.visitor_of_group = vec![0; self.groups.len()];
+        let mut groups: Vec<(Group, usize)> = self.groups.into_iter().zip(0..).collect();
+        groups.sort_unstable_by(|(one, number), (other, place)| (&one.visitor, number).cmp(&(&other.visitor, place)));
+        let mut by_row = Vec::new();
+        for (Group { visitor, session, .. }, number) in groups {
+            if arrivals.visitors.last().is_none_or(|known| known.visitor != visitor) {
+                arrivals.visitors.push(VisitorRows { visitor, sessions: Vec::new(), rows: Vec::new() });
+            }
+            let place = arrivals.visitors.len() - 1;
+            arrivals.visitor_of_group[number] = place as u32;
+            match session {
+                Some(session) => arrivals.visitors[place].sessions.push(session),
+                None if by_row.last() == Some(&place) => {}
+                None => by_row.push(place),
+            }
         }
-        let mut counts = vec![0; self.numbers.len()];
-        for (number, _) in &self.rows {
-            counts[*number as usize] += 1;
+        arrivals.read_rows(0, &by_row);
+        (arrivals, self.unassigned)
+    }
+}
+
+impl Arrivals {
+    /// The rows of visitors, who are in order of their names.
+    pub fn of(visitors: Vec<VisitorRows>) -> Self {
+        Arrivals { visitors, ..Arrivals::default() }
+    }
+
+    /// Reads the rows of visitors, at places in order from a first one on, in place of their sessions.
+    pub fn read_rows(&mut self, first: usize, places: &[usize]) {
+        if places.is_empty() {
+            return;
         }
-        let mut names: Vec<(String, u32)> = self.numbers.into_iter().collect();
-        names.sort_unstable();
-        let mut visitors: Vec<VisitorRows> = Vec::with_capacity(names.len());
-        let mut places = vec![0; names.len()];
-        for (place, (visitor, number)) in names.into_iter().enumerate() {
-            places[number as usize] = place;
-            // A load may bring a million visitors with one row each: no room is left over.
-            visitors.push(VisitorRows { visitor, rows: Vec::with_capacity(counts[number as usize]) });
+        let mut wanted = vec![false; self.visitors.len()];
+        for place in places {
+            wanted[first + place] = true;
+            self.visitors[first + place].sessions.clear();
         }
-        for (number, row) in self.rows {
-            visitors[places[number as usize]].rows.push(row);
+        for row in &self.behind {
+            let place = self.visitor_of_group[row.group as usize] as usize;
+            if wanted[place] {
+                let Row { at, arrival, ref facts, group, relation, block, line, effect } = *row;
+                let event = Event { at, arrival, effect, facts: facts.clone() };
+                let place_of_row = Place { relation, block, line };
+                let guess = self.guesses[group as usize];
+                self.visitors[place].rows.push(Recorded { event, guess, place: place_of_row });
+            }
         }
-        (visitors, self.unassigned)
     }
 }

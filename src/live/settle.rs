@@ -1,6 +1,7 @@
 //! The end of a statement: what was guessed becomes true.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
@@ -11,7 +12,7 @@ use sessionize_core::{Calendar, Instant};
 use super::grow::grow_guessed;
 use super::guess::{self, Guess};
 use super::merge::{merge, point_rows};
-use super::record::{Recorder, VisitorRows};
+use super::record::{Arrivals, Recorder, VisitorRows};
 use super::settings::{AppSettings, own_tables};
 use super::store::{
     StatusChange, Wanted, Written, count_unassigned, insert_sessions, load_sessions, lock_visitors, note_changed,
@@ -36,21 +37,19 @@ pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
 
 /// Settles rows that were there before, and passes the sessions of rows to `point`. Rows that get no session are not
 /// counted, for nobody waits for them.
-pub fn settle_on_time(app: &AppSettings, visitors: &[VisitorRows], point: impl FnOnce(Vec<(Place, Option<i64>)>)) {
-    let outcome = write_visitors(app, visitors);
+pub fn settle_on_time(app: &AppSettings, arrivals: &mut Arrivals, point: impl FnOnce(Vec<(Place, Option<i64>)>)) {
+    let outcome = write_visitors(app, arrivals);
     point(outcome.misplaced.into_values().flatten().collect());
     merge(app.id, &outcome.merged);
 }
 
 /// Writes sessions and rows; gives how many rows have no session, and why.
 fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -> Vec<(Unassigned, i64)> {
-    let (visitors, mut unassigned) = recorder.into_parts();
-    if let [rows] = visitors.as_slice()
-        && grow_guessed(app, rows)
-    {
-        return unassigned;
+    if grow_guessed(app, &recorder) {
+        return Vec::new();
     }
-    let outcome = write_visitors(app, &visitors);
+    let (mut arrivals, mut unassigned) = recorder.into_parts();
+    let outcome = write_visitors(app, &mut arrivals);
     // Rows first: a merge moves them on, and then they are stored elsewhere.
     for (relation, rows) in outcome.misplaced {
         point_rows(relation, session_column, &rows);
@@ -61,16 +60,19 @@ fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -
 }
 
 /// Locks visitors and writes their sessions.
-fn write_visitors(app: &AppSettings, visitors: &[VisitorRows]) -> Outcome {
+fn write_visitors(app: &AppSettings, arrivals: &mut Arrivals) -> Outcome {
     let mut outcome = Outcome::default();
-    if !visitors.is_empty() {
+    if !arrivals.visitors.is_empty() {
         let known = {
             let _owner = AsOwner::for_look_ups(own_tables().sessions);
-            lock_visitors(&Connection::open(), app.id, visitors.iter().map(|rows| rows.visitor.as_str()))
+            let names = arrivals.visitors.iter().map(|rows| rows.visitor.as_str());
+            lock_visitors(&Connection::open(), app.id, names)
         };
-        let mut calendar = app.calendar.borrow_mut();
-        for (visitors, known) in visitors.chunks(CHUNK).zip(known.chunks(CHUNK)) {
-            settle_visitors(app, &mut calendar, visitors, known, &mut outcome);
+        // A copy: triggers on the tables of sessions may insert events of their own.
+        let mut calendar = app.calendar.borrow().clone();
+        for first in (0..known.len()).step_by(CHUNK) {
+            let places = first..known.len().min(first + CHUNK);
+            settle_visitors(app, &mut calendar, arrivals, places, &known, &mut outcome);
         }
     }
     outcome
@@ -93,10 +95,11 @@ impl Outcome {
     }
 }
 
-/// The span of time around a visitor's rows in which sessions may concern them.
+/// The span of time around what arrived of a visitor in which sessions may concern it.
 fn wanted<'v>(app: &AppSettings, rows: &'v VisitorRows) -> Wanted<'v> {
     let reach = app.app.reach();
     let instants = rows.rows.iter().map(|row| row.event.at);
+    let instants = instants.chain(rows.sessions.iter().flat_map(|session| [session.first, session.last]));
     let low = instants.clone().min().unwrap_or_default().saturating_sub(reach);
     let high = instants.max().unwrap_or_default().saturating_add(reach);
     (&rows.visitor, low, high)
@@ -105,26 +108,33 @@ fn wanted<'v>(app: &AppSettings, rows: &'v VisitorRows) -> Wanted<'v> {
 fn settle_visitors(
     app: &AppSettings,
     calendar: &mut Calendar,
-    visitors: &[VisitorRows],
+    arrivals: &mut Arrivals,
+    places: Range<usize>,
     known: &[bool],
     outcome: &mut Outcome,
 ) {
     let _owner = AsOwner::for_look_ups(own_tables().sessions);
     let connection = Connection::open();
-    let wanted: Vec<Wanted> = visitors.iter().map(|rows| wanted(app, rows)).collect();
+    let (start, visitors, known) = (places.start, &arrivals.visitors[places.clone()], &known[places.clone()]);
     let mut loaded: Vec<Vec<Session>> = vec![Vec::new(); visitors.len()];
     let known: Vec<usize> = (0..visitors.len()).filter(|place| known[*place]).collect();
-    let wanted_of_known: Vec<Wanted> = known.iter().map(|place| wanted[*place]).collect();
+    let wanted_of_known: Vec<Wanted> = known.iter().map(|place| wanted(app, &visitors[*place])).collect();
     let locked =
         load_sessions(&connection, app.id, &wanted_of_known, |place, session| loaded[known[place]].push(session));
 
+    let mut decided: Vec<Option<History>> =
+        visitors.iter().zip(&loaded).map(|(rows, before)| adopt(app, calendar, rows, before)).collect();
+    let by_row: Vec<usize> = (0..decided.len()).filter(|place| decided[*place].is_none()).collect();
+    let unread: Vec<usize> = by_row.iter().copied().filter(|place| visitors[*place].rows.is_empty()).collect();
+    arrivals.read_rows(start, &unread);
+    let visitors = &arrivals.visitors[places];
     // Ids follow time, and with them the indexes by id: rows of one time lie side by side.
-    let mut in_time: Vec<usize> = (0..visitors.len()).collect();
+    let mut in_time = by_row;
     in_time.sort_by_key(|place| visitors[*place].rows.first().map(|row| row.event.at));
-    let mut decided = vec![History::default(); visitors.len()];
     for place in in_time {
-        decided[place] = decide(app, calendar, &visitors[place], &loaded[place], wanted[place].2, outcome);
+        decided[place] = Some(decide(app, calendar, &visitors[place], &loaded[place], outcome));
     }
+    let decided: Vec<History> = decided.into_iter().flatten().collect();
 
     let (mut new, mut changed, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
     let (mut days, mut settled) = (BTreeSet::new(), Vec::new());
@@ -152,13 +162,34 @@ fn settle_visitors(
     note_changed(&connection, app.id, &days, &settled);
 }
 
+/// Takes over the sessions that a statement opened and filled; none where the visitor has others near them, or rows to be
+/// looked at one by one.
+fn adopt(app: &AppSettings, calendar: &mut Calendar, rows: &VisitorRows, before: &[Session]) -> Option<History> {
+    let mut history = History::new(before.to_vec());
+    let mut is_adopted = |session: &Session| guess::is_drawn(session.id) && history.adopt(&app.app, calendar, session);
+    if !rows.rows.is_empty() || !rows.sessions.iter().all(&mut is_adopted) {
+        return None;
+    }
+    for session in &rows.sessions {
+        guess::use_drawn(session.id);
+    }
+    finish(app, calendar, rows, &mut history);
+    Some(history)
+}
+
+/// Says where each session's successor begins, and remembers the visitor's latest session.
+fn finish(app: &AppSettings, calendar: &mut Calendar, rows: &VisitorRows, history: &mut History) {
+    let (_, _, high) = wanted(app, rows);
+    history.finish(&app.app, calendar, |session| session.first > high);
+    remember_latest(app, &rows.visitor, history);
+}
+
 /// Assigns a visitor's rows, in the order in which they went in, to the sessions that are there or become necessary.
 fn decide(
     app: &AppSettings,
     calendar: &mut Calendar,
     rows: &VisitorRows,
     before: &[Session],
-    high: Instant,
     outcome: &mut Outcome,
 ) -> History {
     let mut history = History::new(before.to_vec());
@@ -176,7 +207,7 @@ fn decide(
             }
         }
     }
-    history.finish(&app.app, calendar, |session| session.first > high);
+    finish(app, calendar, rows, &mut history);
 
     let mut survivors: FxHashMap<i64, i64> = FxHashMap::default();
     for (absorbed, survivor) in history.merged().iter().rev() {
@@ -190,7 +221,6 @@ fn decide(
             outcome.misplaced.entry(row.place.relation).or_default().push((row.place, session));
         }
     }
-    remember_latest(app, &rows.visitor, &history);
     history
 }
 
@@ -199,7 +229,7 @@ pub fn remember_latest(app: &AppSettings, visitor: &str, history: &History) {
     match history.sessions().iter().rev().find(|session| session.cancelled_at.is_none()) {
         Some(session) if session.next_first == Instant::MAX => {
             let Session { id, first, last, .. } = *session;
-            let guess = Guess { session: id, first, last, latest: true, address: None };
+            let guess = Guess { session: id, first, last, address: None };
             guess::remember(app.id, visitor, guess);
         }
         _ => guess::forget(app.id, visitor),

@@ -52,20 +52,20 @@ pub fn look_up(app: i32, visitor: &str, until: Instant) -> (Option<(Guess, Insta
     let OwnTables { sessions, sessions_of_visitor, .. } = own_tables();
     let index = VisitorIndex::open(sessions, sessions_of_visitor);
     let (mut later, mut found) = (false, None);
-    let mut see = |session: Glimpse, later: bool| {
+    let mut see = |session: Glimpse| {
         if !session.cancelled {
             let Glimpse { id, first, last, expires_at, address, .. } = session;
-            found = Some((Guess { session: id, first, last, latest: !later, address: Some(address) }, expires_at));
+            found = Some((Guess { session: id, first, last, address: Some(address) }, expires_at));
         }
         session.cancelled
     };
     // Mostly nothing begins later, and one walk is enough.
     index.walk(app, visitor, Direction::BackFrom(Instant::MAX), |session| {
         later |= session.first > until;
-        !later && see(session, false)
+        !later && see(session)
     });
     if later {
-        index.walk(app, visitor, Direction::BackFrom(until), |session| see(session, true));
+        index.walk(app, visitor, Direction::BackFrom(until), see);
     }
     (found, later)
 }

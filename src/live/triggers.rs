@@ -135,7 +135,7 @@ fn guess_session(app: &AppSettings, visitor: &str, event: &Event) -> Option<i64>
     let (guessed, newest_is_known) = guess::with(app.id, visitor, |known| {
         let Some(known) = known else { return (None, false) };
         let takes = known.takes(&app.app, &mut calendar, event.at, event.effect);
-        (takes.then_some(known.session), known.latest && event.at > known.last)
+        (takes.then_some(known.session), event.at > known.last)
     });
     if guessed.is_some() {
         return guessed;
@@ -148,7 +148,7 @@ fn guess_session(app: &AppSettings, visitor: &str, event: &Event) -> Option<i64>
             && event.arrival < expires_at
             && found.takes(&app.app, &mut calendar, event.at, event.effect)
         {
-            if found.latest {
+            if !later {
                 guess::remember(app.id, visitor, found);
             }
             return Some(found.session);
@@ -162,7 +162,7 @@ fn guess_session(app: &AppSettings, visitor: &str, event: &Event) -> Option<i64>
     guess::note_drawn(session);
     if latest {
         let (first, last) = (event.at, event.at);
-        guess::remember(app.id, visitor, Guess { session, first, last, latest, address: None });
+        guess::remember(app.id, visitor, Guess { session, first, last, address: None });
     }
     Some(session)
 }
@@ -181,7 +181,9 @@ fn record(call: &mut Call) -> Datum {
     }
     note(&tracked, Kind::Insert, |recorder| {
         with_row(&tracked.app, &tracked.columns, &row, true, |visitor, event| match event {
-            Ok(event) => recorder.note_row(visitor, Recorded { event, guess: carried, place: row.place() }),
+            Ok(event) => {
+                recorder.note_row(&tracked.app, visitor, Recorded { event, guess: carried, place: row.place() })
+            }
             Err(reason) => recorder.note_unassigned(reason),
         });
     });

@@ -3,7 +3,7 @@
 use pgrx::pg_sys;
 use sessionize_core::Instant;
 
-use super::sessions::{RowAddress, begin_scan, column};
+use super::sessions::{RowAddress, begin_scan, column, next_row};
 
 /// The columns that come first in each row, all of fixed width and never NULL, as they lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,13 +100,16 @@ pub fn grow(
             known.and_then(|address| fetch_at(relation, address, id)).or_else(|| fetch(relation, primary_key, id))
         };
         let mut grown = None;
-        while let Some(row) = usable.then(|| find(known.take())).flatten() {
-            let attempt = try_change(relation, row, &change);
+        while let Some((row, address)) = usable.then(|| find(known)).flatten() {
+            let attempt = try_change(relation, row, address, &change);
             pg_sys::heap_freetuple(row);
             match attempt {
                 Attempt::Written(address) => grown = Some(address),
                 Attempt::Refused => {}
-                Attempt::Outrun => continue,
+                Attempt::Outrun => {
+                    known = Some(address);
+                    continue;
+                }
             }
             break;
         }
@@ -122,32 +125,37 @@ const ROOM: pg_sys::Size = 800;
 ///
 /// # Safety
 /// The relation must be open for writing.
-unsafe fn fetch_at(relation: pg_sys::Relation, address: RowAddress, id: i64) -> Option<pg_sys::HeapTuple> {
-    let (block, _) = pgrx::itemptr::item_pointer_get_both(address);
-    // SAFETY: the table cannot shrink while it is locked for writing, so the block stays; the buffer is held until the row
-    // is copied.
+unsafe fn fetch_at(
+    relation: pg_sys::Relation,
+    address: RowAddress,
+    id: i64,
+) -> Option<(pg_sys::HeapTuple, RowAddress)> {
+    // SAFETY: the table cannot shrink while it is locked for writing; the buffer is held until the row is copied, and
+    // locked while it is looked for.
     unsafe {
-        if block >= pg_sys::RelationGetNumberOfBlocksInFork(relation, pg_sys::ForkNumber::MAIN_FORKNUM) {
-            return None;
-        }
-        let mut buffer = pg_sys::ReadBuffer(relation, block);
+        let buffer = address.pin(relation)?;
         // This makes room for HOT updates. An index scan does it each time that the page is fuller than its fillfactor.
         let contents = pg_sys::BufferGetPage(buffer);
         let is_full = u32::from((*contents.cast::<pg_sys::PageHeaderData>()).pd_flags) & pg_sys::PD_PAGE_FULL != 0;
         if is_full || pg_sys::PageGetHeapFreeSpace(contents) < ROOM {
             pg_sys::heap_page_prune_opt(relation, buffer);
         }
-        let page = buffer;
-        let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
-        let mut row = pg_sys::HeapTupleData { t_self: address, ..Default::default() };
-        let found = pg_sys::heap_fetch(relation, snapshot, &mut row, &mut buffer, false);
+        let mut place = address.pointer();
+        let mut row = pg_sys::HeapTupleData::default();
+        pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
+        let found = pg_sys::heap_hot_search_buffer(
+            &mut place,
+            relation,
+            buffer,
+            &raw mut pg_sys::SnapshotSelfData,
+            &mut row,
+            std::ptr::null_mut(),
+            true,
+        );
         let copy = (found && (*columns_of(&mut row)).id == id).then(|| pg_sys::heap_copytuple(&mut row));
-        if found {
-            pg_sys::ReleaseBuffer(buffer);
-        }
-        pg_sys::ReleaseBuffer(page);
-        pg_sys::UnregisterSnapshot(snapshot);
-        copy
+        pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32);
+        pg_sys::ReleaseBuffer(buffer);
+        copy.map(|copy| (copy, RowAddress::new(address.pointer(), buffer)))
     }
 }
 
@@ -155,7 +163,11 @@ unsafe fn fetch_at(relation: pg_sys::Relation, address: RowAddress, id: i64) -> 
 ///
 /// # Safety
 /// The relation must be open, and the index be its primary key.
-unsafe fn fetch(relation: pg_sys::Relation, primary_key: pg_sys::Oid, id: i64) -> Option<pg_sys::HeapTuple> {
+unsafe fn fetch(
+    relation: pg_sys::Relation,
+    primary_key: pg_sys::Oid,
+    id: i64,
+) -> Option<(pg_sys::HeapTuple, RowAddress)> {
     // SAFETY: the key fits the first column of the primary key; index, slot, scan and snapshot end here.
     unsafe {
         let index = pg_sys::index_open(primary_key, pg_sys::AccessShareLock as i32);
@@ -174,9 +186,11 @@ unsafe fn fetch(relation: pg_sys::Relation, primary_key: pg_sys::Oid, id: i64) -
         );
         let scan = begin_scan(relation, index, snapshot, 1);
         pg_sys::index_rescan(scan, &mut key, 1, std::ptr::null_mut(), 0);
-        let found = pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot);
+        let found = next_row(scan, pg_sys::ScanDirection::ForwardScanDirection, slot);
         let mut may_free = false;
-        let copy = found.then(|| pg_sys::heap_copytuple(pg_sys::ExecFetchSlotHeapTuple(slot, false, &mut may_free)));
+        let copy = found.map(|address| {
+            (pg_sys::heap_copytuple(pg_sys::ExecFetchSlotHeapTuple(slot, false, &mut may_free)), address)
+        });
         pg_sys::index_endscan(scan);
         pg_sys::UnregisterSnapshot(snapshot);
         pg_sys::ExecDropSingleTupleTableSlot(slot);
@@ -212,6 +226,7 @@ enum Attempt {
 unsafe fn try_change(
     relation: pg_sys::Relation,
     row: pg_sys::HeapTuple,
+    address: RowAddress,
     change: &impl Fn(&FixedColumns, bool) -> Option<FixedColumns>,
 ) -> Attempt {
     // SAFETY: the copy has the row's own layout; the old row is the one that was found, and heap_update checks that it
@@ -240,11 +255,12 @@ unsafe fn try_change(
         );
         match result {
             pg_sys::TM_Result::TM_Ok => {
-                if u32::from((*(*row).t_data).t_infomask2) & pg_sys::HEAP_ONLY_TUPLE == 0 {
+                let moved = u32::from((*(*row).t_data).t_infomask2) & pg_sys::HEAP_ONLY_TUPLE == 0;
+                if moved {
                     insert_into_indexes(relation, row);
                 }
                 pg_sys::CommandCounterIncrement();
-                Attempt::Written((*row).t_self)
+                Attempt::Written(if moved { RowAddress::new((*row).t_self, 0) } else { address })
             }
             pg_sys::TM_Result::TM_Updated => Attempt::Outrun,
             _ => Attempt::Refused,

@@ -31,8 +31,49 @@ mod key {
     pub const STARTED_AT: i16 = 3;
 }
 
-/// Where a row is in its table: no more than a hint once somebody else may have changed it.
-pub type RowAddress = pg_sys::ItemPointerData;
+/// Where a row is found: the place that indexes name, from which its versions on the page follow, and the buffer that the
+/// page was in. Both are hints; whoever follows them checks what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowAddress {
+    block: u32,
+    line: u16,
+    buffer: pg_sys::Buffer,
+}
+
+impl RowAddress {
+    /// The address of a row that an index names so.
+    pub(super) fn new(named: pg_sys::ItemPointerData, buffer: pg_sys::Buffer) -> Self {
+        let (block, line) = pgrx::itemptr::item_pointer_get_both(named);
+        RowAddress { block, line, buffer }
+    }
+
+    /// As PostgreSQL writes it.
+    pub(super) fn pointer(&self) -> pg_sys::ItemPointerData {
+        let mut pointer = pg_sys::ItemPointerData::default();
+        pgrx::itemptr::item_pointer_set_all(&mut pointer, self.block, self.line);
+        pointer
+    }
+
+    /// Pins the page; none where the table has become shorter.
+    ///
+    /// # Safety
+    /// The relation must be open, and locked so that it does not shrink meanwhile.
+    pub(super) unsafe fn pin(&self, relation: pg_sys::Relation) -> Option<pg_sys::Buffer> {
+        let fork = pg_sys::ForkNumber::MAIN_FORKNUM;
+        // SAFETY: a buffer that once was valid can be asked whether it still holds the page.
+        unsafe {
+            #[cfg(feature = "pg15")]
+            let file = (*relation).rd_node;
+            #[cfg(not(feature = "pg15"))]
+            let file = (*relation).rd_locator;
+            if self.buffer > 0 && pg_sys::ReadRecentBuffer(file, fork, self.block, self.buffer) {
+                return Some(self.buffer);
+            }
+            let is_there = self.block < pg_sys::RelationGetNumberOfBlocksInFork(relation, fork);
+            is_there.then(|| pg_sys::ReadBuffer(relation, self.block))
+        }
+    }
+}
 
 /// What a look at a session shows.
 #[derive(Debug, Clone, Copy)]
@@ -126,8 +167,8 @@ impl VisitorIndex {
             }
             let scan = self.scan;
             pg_sys::index_rescan(scan, keys.as_mut_ptr(), 3, std::ptr::null_mut(), 0);
-            while pg_sys::index_getnext_slot(scan, scan_direction, self.slot) {
-                if !each(self.glimpse()) {
+            while let Some(address) = next_row(scan, scan_direction, self.slot) {
+                if !each(self.glimpse(address)) {
                     break;
                 }
             }
@@ -153,7 +194,7 @@ impl VisitorIndex {
 
     /// # Safety
     /// The slot must hold a session.
-    unsafe fn glimpse(&self) -> Glimpse {
+    unsafe fn glimpse(&self, address: RowAddress) -> Glimpse {
         // SAFETY: the columns up to the last one wanted are deformed first; all but the last are never NULL.
         unsafe {
             pg_sys::slot_getsomeattrs_int(self.slot, column::CANCELLED_AT as i32);
@@ -166,7 +207,7 @@ impl VisitorIndex {
                 expires_at: number(column::EXPIRES_AT),
                 next_first: number(column::NEXT_STARTED_AT),
                 cancelled: !*slot.tts_isnull.add(column::CANCELLED_AT - 1),
-                address: slot.tts_tid,
+                address,
             }
         }
     }
@@ -184,6 +225,28 @@ impl Drop for VisitorIndex {
             pg_sys::ExecDropSingleTupleTableSlot(self.slot);
             pg_sys::index_close(self.index, pg_sys::NoLock as i32);
             pg_sys::table_close(self.table, pg_sys::NoLock as i32);
+        }
+    }
+}
+
+/// Puts the next visible row of a scan into the slot, and gives the place that the index names.
+///
+/// # Safety
+/// The scan must be under way with a snapshot of one moment, and the slot fit its table.
+pub(super) unsafe fn next_row(
+    scan: pg_sys::IndexScanDesc,
+    direction: pg_sys::ScanDirection::Type,
+    slot: *mut pg_sys::TupleTableSlot,
+) -> Option<RowAddress> {
+    // SAFETY: this is how PostgreSQL walks itself; the place is copied before the row is fetched, which overwrites it. Rows
+    // of ordinary tables lie in slots that hold a buffer.
+    unsafe {
+        loop {
+            let named = *pg_sys::index_getnext_tid(scan, direction).as_ref()?;
+            if pg_sys::index_fetch_heap(scan, slot) {
+                let buffer = (*slot.cast::<pg_sys::BufferHeapTupleTableSlot>()).buffer;
+                return Some(RowAddress::new(named, buffer));
+            }
         }
     }
 }

@@ -140,17 +140,71 @@ impl<'a> Firing<'a> {
         let mut nulls = [value.is_none()];
         // SAFETY: the column belongs to the relation and is a bigint: whoever resolved it checked that.
         unsafe {
-            pg_sys::Datum::from(pg_sys::heap_modify_tuple_by_cols(
-                self.data.tg_trigtuple,
-                (*self.data.tg_relation).rd_att,
-                1,
-                columns.as_mut_ptr(),
-                values.as_mut_ptr(),
-                nulls.as_mut_ptr(),
-            ))
+            let appended = value.and_then(|value| append(self.data.tg_trigtuple, column, value));
+            pg_sys::Datum::from(appended.unwrap_or_else(|| {
+                pg_sys::heap_modify_tuple_by_cols(
+                    self.data.tg_trigtuple,
+                    (*self.data.tg_relation).rd_att,
+                    1,
+                    columns.as_mut_ptr(),
+                    values.as_mut_ptr(),
+                    nulls.as_mut_ptr(),
+                )
+            }))
         }
     }
 }
+
+/// A copy of a row whose last column, a `bigint`, was NULL and has a value now: nothing needs to be taken apart for that.
+/// None where the column is not the last one, or had a value.
+///
+/// # Safety
+/// The row must be a valid one.
+unsafe fn append(row: pg_sys::HeapTuple, column: i16, value: i64) -> Option<pg_sys::HeapTuple> {
+    // SAFETY: NULLs have a bit in the header and take no room, so the value goes behind the last byte, aligned as its type
+    // wants. The copy has room for both, and the gap between them is zero. A row without NULLs has no bits.
+    unsafe {
+        let header = (*row).t_data;
+        let (count, start) =
+            (((*header).t_infomask2 & pg_sys::HEAP_NATTS_MASK as u16) as usize, (*header).t_hoff as usize);
+        if column as usize != count || u32::from((*header).t_infomask) & pg_sys::HEAP_HASNULL == 0 {
+            return None;
+        }
+        let bits = std::slice::from_raw_parts((&raw const (*header).t_bits).cast::<u8>(), count.div_ceil(8));
+        let is_set = |place: usize| bits[place / 8] & 1 << (place % 8) != 0;
+        if is_set(count - 1) {
+            return None;
+        }
+        let keeps_bits = !(0..count - 1).all(is_set);
+        let new_start = if keeps_bits { start } else { BITS.next_multiple_of(align_of::<i64>()) };
+        let length = (*row).t_len as usize - start;
+        let place = length.next_multiple_of(align_of::<i64>());
+
+        let copy = pg_sys::palloc(HEAD + new_start + place + size_of::<i64>()).cast::<pg_sys::HeapTupleData>();
+        let bytes = copy.cast::<u8>().add(HEAD);
+        let data = bytes.add(new_start);
+        bytes.copy_from_nonoverlapping(header.cast(), new_start.min(start));
+        data.copy_from_nonoverlapping(header.cast::<u8>().add(start), length);
+        data.add(length).write_bytes(0, place - length);
+        data.add(place).cast::<i64>().write(value);
+        let header = bytes.cast::<pg_sys::HeapTupleHeaderData>();
+        if keeps_bits {
+            *bytes.add(BITS + (count - 1) / 8) |= 1 << ((count - 1) % 8);
+        } else {
+            (*header).t_infomask &= !(pg_sys::HEAP_HASNULL as u16);
+            (*header).t_hoff = new_start as u8;
+        }
+        let t_len = (new_start + place + size_of::<i64>()) as u32;
+        copy.write(pg_sys::HeapTupleData { t_len, t_data: header, ..*row });
+        Some(copy)
+    }
+}
+
+/// Where the bits that tell NULLs begin.
+const BITS: usize = std::mem::offset_of!(pg_sys::HeapTupleHeaderData, t_bits);
+
+/// What PostgreSQL keeps in front of a row in memory, aligned.
+const HEAD: usize = size_of::<pg_sys::HeapTupleData>().next_multiple_of(align_of::<i64>());
 
 /// A row of a table as it is stored: what a trigger sees, or what is read without the executor.
 pub struct TriggerRow<'a> {

@@ -125,6 +125,73 @@ impl Session {
         self.cancelled_at.is_none() && state != State::Expired
     }
 
+    /// A session that begins with an event.
+    fn opened_by(event: &Event, id: i64) -> Session {
+        Session {
+            id,
+            first: event.at,
+            last: event.at,
+            closes_at: Instant::MIN,
+            expires_at: Instant::MIN,
+            opened_at: event.arrival,
+            next_first: Instant::MAX,
+            events: 0,
+            passive: 0,
+            late: 0,
+            converted_at: None,
+            cancelled_at: None,
+            facts: None,
+        }
+    }
+
+    /// The session that an event opens where the visitor has no other one near; none where it opens none, or one that
+    /// would take nothing more that arrives with the event. What follows is [`Session::follow`]ed; in the end
+    /// [`History::adopt`] says whether that was all.
+    pub fn begun_by(app: &App, calendar: &mut Calendar, event: &Event, id: i64) -> Option<Session> {
+        if event.effect == Effect::Passive {
+            return None;
+        }
+        let mut session = Session::opened_by(event, id);
+        session.take(app, calendar, event, false);
+        session.takes_at(app, event.arrival).then_some(session)
+    }
+
+    /// Takes one more event if it belongs to the session, as far as that alone tells; says whether it did.
+    pub fn follow(&mut self, app: &App, calendar: &mut Calendar, event: &Event) -> bool {
+        let follows = self.is_joined_by(app, calendar, event);
+        match event.effect {
+            Effect::Passive if follows => self.passive += 1,
+            _ if follows => self.take(app, calendar, event, false),
+            _ => {}
+        }
+        follows
+    }
+
+    /// Whether an event lies near enough, and arrives early enough.
+    fn is_joined_by(&self, app: &App, calendar: &mut Calendar, event: &Event) -> bool {
+        let near = match event.effect {
+            Effect::Passive => app.surrounds(calendar, self, event.at),
+            _ => app.rule.joins(calendar, &self.span(), &Span::of(event.at)),
+        };
+        near && self.takes_at(app, event.arrival)
+    }
+
+    /// Adds a qualifying event. `overtaken` says whether a later session of the visitor is known besides the next one.
+    fn take(&mut self, app: &App, calendar: &mut Calendar, event: &Event, overtaken: bool) {
+        let next_is_later = self.next_first != Instant::MAX && self.next_first > event.at;
+        self.late += i64::from(event.at < self.last || overtaken || next_is_later);
+        self.events += 1;
+        self.last = self.last.max(event.at);
+        self.first = self.first.min(event.at);
+        match event.effect {
+            Effect::Converts if self.converted_at.is_none_or(|at| event.at < at) => self.converted_at = Some(event.at),
+            Effect::Cancels if self.converted_at.is_none() => self.cancelled_at = Some(event.at),
+            _ => {}
+        }
+        absorb(&mut self.facts, &event.facts);
+        self.reschedule(app, calendar);
+    }
+
     /// Takes over what a session was before its events were read again, besides what these say.
     pub fn carry_over(&mut self, app: &App, calendar: &mut Calendar, before: &Session, said: Option<&Said>) {
         self.opened_at = before.opened_at;
@@ -201,37 +268,31 @@ impl App {
     /// The session after events that belong to it and to no other, in the common case of one growing session; none where
     /// it takes more to decide. The events must be in order, and either all qualify or be a single passive one.
     pub fn grow(&self, calendar: &mut Calendar, session: &Session, events: &[Event]) -> Option<Session> {
-        let takes = |event: &Event| session.takes_at(self, event.arrival) && event.facts.is_none();
         let fits = match events {
             [event] if event.effect == Effect::Passive => {
-                self.surrounds(calendar, session, event.at)
-                    && self.extends(calendar, session, &[event.at.clamp(session.first, session.last)]).is_some()
+                let within = event.at.clamp(session.first, session.last);
+                self.extends(calendar, session, [within].into_iter()).is_some()
             }
             _ => {
-                let instants: Vec<Instant> = events.iter().map(|event| event.at).collect();
                 events.iter().all(|event| event.effect == Effect::Qualifies)
-                    && self.extends(calendar, session, &instants).is_some()
+                    && self.extends(calendar, session, events.iter().map(|event| event.at)).is_some()
             }
         };
-        if !fits || !events.iter().all(takes) {
-            return None;
-        }
-        let mut history = History::new(vec![session.clone()]);
-        for event in events {
-            history.assign(self, calendar, event, || 0).ok()?;
-        }
-        history
-            .into_sessions()
-            .into_iter()
-            .next()
-            .filter(|grown| grown.id == session.id && grown.first == session.first)
+        let mut grown = session.clone();
+        let takes = |event: &Event| event.facts.is_none() && grown.follow(self, calendar, event);
+        (fits && events.iter().all(takes)).then_some(grown)
     }
 
     /// Whether events that fall within a session, or follow it closely, belong to it and to no other: what the common
     /// case of one growing session asks. `instants` are in order. Gives the session's new last event.
-    pub fn extends(&self, calendar: &mut Calendar, session: &Session, instants: &[Instant]) -> Option<Instant> {
+    pub fn extends(
+        &self,
+        calendar: &mut Calendar,
+        session: &Session,
+        instants: impl Iterator<Item = Instant>,
+    ) -> Option<Instant> {
         let mut last = session.last;
-        for at in instants.iter().copied() {
+        for at in instants {
             let reached = Span { first: session.first, last, count: 1 };
             if at < session.first || !self.rule.joins(calendar, &reached, &Span::of(at)) {
                 return None;
@@ -293,16 +354,25 @@ impl History {
                 }
                 continue;
             }
-            let near = match event.effect {
-                Effect::Passive => app.surrounds(calendar, session, event.at),
-                _ => app.rule.joins(calendar, &session.span(), &Span::of(event.at)),
-            };
-            if near && session.takes_at(app, event.arrival) {
+            if session.is_joined_by(app, calendar, event) {
                 places.push(place);
             }
         }
         places.reverse();
         places
+    }
+
+    /// Takes in a session whose events all arrived after those of the others. That is what assigning them one by one comes
+    /// to where it lies after the others and near none; elsewhere nothing is done. Says whether it was taken in.
+    pub fn adopt(&mut self, app: &App, calendar: &mut Calendar, session: &Session) -> bool {
+        let span = session.span();
+        let comes_after = |other: &Session| other.first < span.first && !app.rule.joins(calendar, &other.span(), &span);
+        let alone = self.sessions.iter().all(comes_after);
+        if alone {
+            self.sessions.push(session.clone());
+            self.check_order(self.sessions.len() - 1);
+        }
+        alone
     }
 
     /// Assigns an event, and gives the id of its session. `fresh` gives the id of a new one.
@@ -334,22 +404,7 @@ impl History {
     /// Makes room for a session that begins with an event.
     fn open(&mut self, event: &Event, id: i64) -> usize {
         let place = self.sessions.partition_point(|session| (session.first, session.id) < (event.at, id));
-        let session = Session {
-            id,
-            first: event.at,
-            last: event.at,
-            closes_at: Instant::MIN,
-            expires_at: Instant::MIN,
-            opened_at: event.arrival,
-            next_first: Instant::MAX,
-            events: 0,
-            passive: 0,
-            late: 0,
-            converted_at: None,
-            cancelled_at: None,
-            facts: None,
-        };
-        self.sessions.insert(place, session);
+        self.sessions.insert(place, Session::opened_by(event, id));
         place
     }
 
@@ -374,21 +429,8 @@ impl History {
     fn take(&mut self, app: &App, calendar: &mut Calendar, place: usize, event: &Event) -> i64 {
         let later_session = self.sessions.last().is_some_and(|session| session.first > event.at);
         let session = &mut self.sessions[place];
-        let next_is_later = session.next_first != Instant::MAX && session.next_first > event.at;
-        session.late += i64::from(event.at < session.last || later_session || next_is_later);
-        session.events += 1;
-        session.last = session.last.max(event.at);
         let began = session.first;
-        session.first = session.first.min(event.at);
-        match event.effect {
-            Effect::Converts if session.converted_at.is_none_or(|at| event.at < at) => {
-                session.converted_at = Some(event.at)
-            }
-            Effect::Cancels if session.converted_at.is_none() => session.cancelled_at = Some(event.at),
-            _ => {}
-        }
-        absorb(&mut session.facts, &event.facts);
-        session.reschedule(app, calendar);
+        session.take(app, calendar, event, later_session);
         let (id, first) = (session.id, session.first);
         let mut place = place;
         if first < began {

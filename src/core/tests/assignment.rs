@@ -141,6 +141,55 @@ proptest! {
         prop_assert_eq!(nexts, firsts);
     }
 
+    /// Sessions that are filled one after the other and then taken in are those that assigning each event makes.
+    #[test]
+    fn adopting_is_what_assigning_would_do(
+        (app, mut instants) in in_time(), in_order in any::<bool>(), grace in prop_oneof![Just(0), Just(HOUR), Just(24 * HOUR)], before in 0..3_usize,
+        delay in prop_oneof![Just(0), 0..72 * HOUR], effects in prop::collection::vec(0..12_u8, 25)
+    ) {
+        let app = App { grace, ..app };
+        if in_order {
+            instants.sort_unstable();
+        }
+        let arrival = instants.iter().max().copied().unwrap_or(0) + delay;
+        let effect = |number: u8| match number {
+            0 => Effect::Cancels,
+            1 => Effect::Converts,
+            2 => Effect::Passive,
+            _ => Effect::Qualifies,
+        };
+        let events: Vec<Event> = instants.iter().zip(effects)
+            .map(|(at, number)| Event { effect: effect(number), ..arriving(*at, arrival) }).collect();
+        let (known, new) = events.split_at(before.min(events.len()));
+        let mut desk = Desk::new(app.clone());
+        for event in known {
+            let _ = desk.take(event);
+        }
+        desk.finish();
+        let mut adopting = Desk { app: app.clone(), calendar: app.rule.calendar(), history: desk.history.clone(), next: desk.next };
+
+        // As a statement does it: each event goes to the session that was begun last, or begins another one.
+        let mut filled: Vec<Session> = Vec::new();
+        let mut assigned = Vec::new();
+        for event in new {
+            let follows = filled.last_mut().is_some_and(|session| session.follow(&app, &mut adopting.calendar, event));
+            if !follows {
+                let Some(session) = Session::begun_by(&app, &mut adopting.calendar, event, adopting.next) else { return Ok(()) };
+                filled.push(session);
+                adopting.next += 1;
+            }
+            assigned.push(filled.last().unwrap().id);
+        }
+        if !filled.iter().all(|session| adopting.history.adopt(&app, &mut adopting.calendar, session)) {
+            return Ok(());
+        }
+        let one_by_one: Vec<i64> = new.iter().map(|event| desk.take(event).unwrap_or(-1)).collect();
+        prop_assert_eq!(one_by_one, assigned);
+        desk.finish();
+        adopting.finish();
+        prop_assert_eq!(desk.sessions(), adopting.sessions());
+    }
+
     /// What one session's row says is enough: events that extend it would be given to it, and to no other, by the whole history.
     #[test]
     fn extending_is_what_assigning_would_do((app, instants) in in_time(), added in prop::collection::vec(0..20 * HOUR, 1..4), near in any::<bool>()) {
@@ -153,7 +202,7 @@ proptest! {
         for session in desk.sessions() {
             let mut added: Vec<Instant> = added.iter().map(|offset| if near { session.last + offset % (T + 2) } else { session.first + offset }).collect();
             added.sort_unstable();
-            let extended = app.extends(&mut desk.calendar.clone(), session, &added);
+            let extended = app.extends(&mut desk.calendar.clone(), session, added.iter().copied());
             let mut whole = Desk { app: app.clone(), calendar: app.rule.calendar(), history: desk.history.clone(), next: 1000 };
             let ids: Vec<i64> = added.iter().map(|at| whole.take(&arriving(*at, arrival)).unwrap()).collect();
             let alone = ids.iter().all(|id| *id == session.id) && whole.history.merged().len() == desk.history.merged().len()
@@ -263,7 +312,7 @@ fn what_opens_beside_an_expired_session_stays_beside_it() {
     let nexts: Vec<Instant> = desk.sessions().iter().map(|session| session.next_first).collect();
     assert_eq!(nexts, [Instant::MIN, Instant::MIN], "neither row alone can tell whose an event is");
     let session = desk.sessions()[1].clone();
-    assert_eq!(desk.app.extends(&mut desk.calendar, &session, &[3 * MINUTE]), None);
+    assert_eq!(desk.app.extends(&mut desk.calendar, &session, [3 * MINUTE].into_iter()), None);
 }
 
 #[test]
