@@ -2,19 +2,18 @@
 
 use std::cell::RefCell;
 
-use compact_str::CompactString;
 use pgrx::pg_sys::{Datum, Oid};
-use rustc_hash::FxHashMap;
 use sessionize_core::assignment::Effect;
 
+use super::backlog::Backlog;
 use super::rebuild::rebuild_visitors;
-use super::record::{Arrivals, Recorded, VisitorRows};
+use super::record::VisitorRows;
 use super::rows::{EventTable, Leaf, tables};
 use super::settings::{self, AppSettings, Tracked};
 use super::settle::settle_on_time;
 use super::statement;
+use crate::pg::block_range::Spot;
 use crate::pg::call::Call;
-use crate::pg::trigger::Place;
 use crate::pg_function;
 
 thread_local! {
@@ -25,13 +24,13 @@ thread_local! {
 /// Sessions by the places of rows, in their order, and the one that was asked for last.
 #[derive(Default)]
 struct Sessions {
-    by_place: Vec<((u32, u16), i64)>,
+    by_place: Vec<(Spot, i64)>,
     latest: usize,
 }
 
 impl Sessions {
     /// The session of a row. Who asks walks through the table: the next one is that of the last place or follows it.
-    fn at(&mut self, place: (u32, u16)) -> Option<i64> {
+    fn at(&mut self, place: Spot) -> Option<i64> {
         let is_there = |at: &usize| self.by_place.get(*at).is_some_and(|(known, _)| *known == place);
         let search = || self.by_place.binary_search_by_key(&place, |(known, _)| *known).ok();
         self.latest = [self.latest, self.latest + 1].into_iter().find(is_there).or_else(search)?;
@@ -54,57 +53,34 @@ fn backfill_blocks(call: &mut Call) -> Datum {
     ) else {
         return call.bigint(0);
     };
-    let mut rows = RowsByVisitor::default();
+    let mut backlog = Backlog::default();
     table.unassigned_rows(&tracked, &leaf, |visitor, row| {
         if (row.event.effect == Effect::Passive) == passive {
-            rows.add(visitor, row);
+            backlog.add(visitor, row);
         }
     });
-    let visitors = rows.in_order();
-    let count = visitors.iter().map(|visitor| visitor.rows.len()).sum::<usize>() as i64;
-    let mut arrivals = Arrivals::of(visitors);
+    let count = backlog.len() as i64;
+    let mut arrivals = backlog.into_arrivals(&tracked.app);
     let mut all_written = true;
-    settle_on_time(&tracked.app, &mut arrivals, |places| all_written = point(&table, &tracked, &leaf, places));
+    settle_on_time(&tracked.app, &mut arrivals, |arrivals, misplaced| {
+        let session = |(place, carried)| misplaced.get(&place).copied().unwrap_or(carried);
+        let sessions = arrivals.carried().filter_map(|row| Some(((row.0.block, row.0.line), session(row)?)));
+        all_written = point(&table, &tracked, &leaf, sessions.collect());
+    });
     if !all_written {
         correct(&tracked.app, arrivals.visitors);
     }
     call.bigint(count)
 }
 
-/// The rows of a range.
-#[derive(Default)]
-struct RowsByVisitor {
-    numbers: FxHashMap<CompactString, usize>,
-    visitors: Vec<VisitorRows>,
-}
-
-impl RowsByVisitor {
-    fn add(&mut self, visitor: &str, row: Recorded) {
-        if let Some(number) = self.numbers.get(visitor) {
-            self.visitors[*number].rows.push(row);
-        } else {
-            let visitor = CompactString::from(visitor);
-            self.numbers.insert(visitor.clone(), self.visitors.len());
-            self.visitors.push(VisitorRows { visitor, sessions: Vec::new(), rows: vec![row] });
-        }
-    }
-
-    /// In order of the visitors' names; the rows of each in order of time, as if every event had arrived on time.
-    fn in_order(mut self) -> Vec<VisitorRows> {
-        self.visitors.sort_unstable_by(|one, other| one.visitor.cmp(&other.visitor));
-        self.visitors.iter_mut().for_each(|visitor| visitor.rows.sort_by_key(|row| row.event.at));
-        self.visitors
-    }
-}
-
 /// Writes sessions into rows; says whether all rows still were where they had been read.
-fn point(table: &EventTable, tracked: &Tracked, leaf: &Leaf, places: Vec<(Place, Option<i64>)>) -> bool {
-    let mut by_place: Vec<((u32, u16), i64)> =
-        places.into_iter().filter_map(|(place, session)| Some(((place.block, place.line), session?))).collect();
-    by_place.sort_unstable();
-    let expected = by_place.len();
-    let written = table.write_sessions(tracked, leaf, &by_place).unwrap_or_else(|| {
-        SESSIONS.set(Sessions { by_place, latest: 0 });
+fn point(table: &EventTable, tracked: &Tracked, leaf: &Leaf, mut sessions: Vec<(Spot, i64)>) -> bool {
+    if !sessions.is_sorted() {
+        sessions.sort_unstable();
+    }
+    let expected = sessions.len();
+    let written = table.write_sessions(tracked, leaf, &sessions).unwrap_or_else(|| {
+        SESSIONS.set(Sessions { by_place: sessions, latest: 0 });
         let written = table.point_unassigned(leaf, "sessionize.backfilled_session");
         SESSIONS.take();
         written

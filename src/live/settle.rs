@@ -35,11 +35,15 @@ pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
     }
 }
 
-/// Settles rows that were there before, and passes the sessions of rows to `point`. Rows that get no session are not
-/// counted, for nobody waits for them.
-pub fn settle_on_time(app: &AppSettings, arrivals: &mut Arrivals, point: impl FnOnce(Vec<(Place, Option<i64>)>)) {
+/// Settles rows that were there before, and passes those to `point` that get another session than they carry. Rows that get
+/// no session are not counted, for nobody waits for them.
+pub fn settle_on_time(
+    app: &AppSettings,
+    arrivals: &mut Arrivals,
+    point: impl FnOnce(&Arrivals, FxHashMap<Place, Option<i64>>),
+) {
     let outcome = write_visitors(app, arrivals);
-    point(outcome.misplaced.into_values().flatten().collect());
+    point(arrivals, outcome.misplaced.into_values().flatten().collect());
     merge(app.id, &outcome.merged);
 }
 

@@ -30,7 +30,7 @@ pub struct Firing<'a> {
 }
 
 /// Where a row is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The table or partition.
     pub relation: pg_sys::Oid,
