@@ -5,6 +5,7 @@ use pgrx::pg_sys;
 use super::block_range::Spot;
 use super::error::{Report, SqlState, passing_errors};
 use super::indexes::{Index, Indexes, spot_of};
+use super::trigger::append;
 
 /// Rows being rewritten.
 pub struct Rewriting {
@@ -13,7 +14,9 @@ pub struct Rewriting {
     /// The column that is written, counted from 0.
     column: usize,
     dropped: Vec<usize>,
-    /// The row under way.
+    /// Whether nothing is wanted of rows but the column.
+    may_append: bool,
+    /// The row under way, unless its value could be appended.
     values: Vec<pg_sys::Datum>,
     nulls: Vec<bool>,
     /// The rows' new spots.
@@ -48,13 +51,16 @@ impl Rewriting {
             let keeps_apart = |index: &Index| index.is_tree() && index.columns.contains(&column);
             let takes_all = |index: &Index| index.is_ordinary() && index.condition().is_null();
             let possible = indexes.all.iter().all(takes_all) && indexes.all.iter().any(keeps_apart);
+            let is_alone = indexes.all.iter().all(|index| index.columns == [column]);
             let described = pgrx::PgTupleDesc::from_pg_unchecked(columns);
             let is_dropped = |place: &usize| described.get(*place).is_some_and(|column| column.attisdropped);
+            let dropped: Vec<usize> = (0..count).filter(is_dropped).collect();
             let rewriting = Rewriting {
                 relation,
                 columns,
                 column,
-                dropped: (0..count).filter(is_dropped).collect(),
+                may_append: is_alone && dropped.is_empty(),
+                dropped,
                 values: vec![pg_sys::Datum::null(); count],
                 nulls: vec![true; count],
                 moved: Vec::new(),
@@ -143,8 +149,8 @@ impl Rewriting {
                     in_time = false;
                 }
                 raw::MemoryContextReset(self.memory);
-                if self.moved.len() % BEFORE_LOG == 0 {
-                    raw::write_log();
+                if self.moved.len() % BEFORE_PAUSE == 0 {
+                    raw::pause();
                 }
             }
         }
@@ -159,6 +165,9 @@ impl Rewriting {
         let (values, nulls) = (self.values.as_mut_ptr(), self.nulls.as_mut_ptr());
         // SAFETY: the arrays are as long as the table has columns, to which the places belong.
         unsafe {
+            if let Some(appended) = self.may_append.then(|| append(row, self.column as i16 + 1, value)).flatten() {
+                return appended;
+            }
             raw::heap_deform_tuple(row, self.columns, values, nulls);
             for place in &self.dropped {
                 *nulls.add(*place) = true;
@@ -178,8 +187,8 @@ impl Rewriting {
                 unsafe {
                     index.enter(self.relation, |_| Some(pg_sys::Datum::from(*value)), *spot, Some(self.column));
                     raw::MemoryContextReset(self.memory);
-                    if place % BEFORE_LOG == 0 {
-                        raw::write_log();
+                    if place % BEFORE_PAUSE == 0 {
+                        raw::pause();
                     }
                 }
             }
@@ -187,8 +196,8 @@ impl Rewriting {
     }
 }
 
-/// After so many changes the log is asked to be written, by the process that is there for it, before it is full.
-const BEFORE_LOG: usize = 1 << 12;
+/// So many changes are made before a look at what else is to be done.
+const BEFORE_PAUSE: usize = 1 << 12;
 
 /// Whether an UPDATE of the column has more to do than to write rows: triggers, constraints, rules and their like.
 ///
@@ -246,13 +255,20 @@ unsafe fn decides_partition(relation: pg_sys::Relation, column: i16) -> bool {
 mod raw {
     use pgrx::pg_sys::*;
 
-    /// Has the log written as far as it goes, by its own process: who finds its memory full has to write himself.
-    pub unsafe fn write_log() {
-        // SAFETY: reads and passes on a position.
-        unsafe { XLogSetAsyncXactLSN(GetXLogInsertRecPtr()) }
+    /// Ends where the user wishes so. Has the log written as far as it goes, by its own process: who finds its memory full
+    /// has to write himself.
+    pub unsafe fn pause() {
+        // SAFETY: reads and passes on a position; the caller has put up a guard.
+        unsafe {
+            if InterruptPending != 0 {
+                ProcessInterrupts();
+            }
+            XLogSetAsyncXactLSN(GetXLogInsertRecPtr());
+        }
     }
 
     unsafe extern "C-unwind" {
+        fn ProcessInterrupts();
         fn GetXLogInsertRecPtr() -> XLogRecPtr;
         fn XLogSetAsyncXactLSN(position: XLogRecPtr);
         pub fn heap_getnext(scan: TableScanDesc, direction: ScanDirection::Type) -> HeapTuple;

@@ -160,7 +160,7 @@ impl<'a> Firing<'a> {
 ///
 /// # Safety
 /// The row must be a valid one.
-unsafe fn append(row: pg_sys::HeapTuple, column: i16, value: i64) -> Option<pg_sys::HeapTuple> {
+pub(super) unsafe fn append(row: pg_sys::HeapTuple, column: i16, value: i64) -> Option<pg_sys::HeapTuple> {
     // SAFETY: NULLs have a bit in the header and take no room, so the value goes behind the last byte, aligned as its type
     // wants. The copy has room for both, and the gap between them is zero. A row without NULLs has no bits.
     unsafe {
