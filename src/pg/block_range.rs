@@ -23,7 +23,7 @@ impl BlockRange {
         // SAFETY: ordinary calls, undone in drop; after an error PostgreSQL releases all of it with the transaction.
         unsafe {
             let relation = pg_sys::try_relation_open(table, pg_sys::RowExclusiveLock as i32);
-            let form = (*relation.as_ref()?).rd_rel.as_ref()?;
+            let form = relation.as_ref()?.rd_rel.as_ref()?;
             if form.relam != pg_sys::HEAP_TABLE_AM_OID || computes_when_read((*relation).rd_att) {
                 pg_sys::relation_close(relation, pg_sys::NoLock as i32);
                 return None;

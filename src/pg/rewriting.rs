@@ -149,7 +149,7 @@ impl Rewriting {
                     in_time = false;
                 }
                 raw::MemoryContextReset(self.memory);
-                if self.moved.len() % BEFORE_PAUSE == 0 {
+                if self.moved.len().is_multiple_of(BEFORE_PAUSE) {
                     raw::pause();
                 }
             }
@@ -187,7 +187,7 @@ impl Rewriting {
                 unsafe {
                     index.enter(self.relation, |_| Some(pg_sys::Datum::from(*value)), *spot, Some(self.column));
                     raw::MemoryContextReset(self.memory);
-                    if place % BEFORE_PAUSE == 0 {
+                    if place.is_multiple_of(BEFORE_PAUSE) {
                         raw::pause();
                     }
                 }
