@@ -9,7 +9,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA sessionize FROM PUBLIC;
 CREATE VIEW sessionize.functions AS
 SELECT routine.oid::regprocedure AS routine,
        CASE WHEN routine.provolatile = 'i' OR routine.prorettype = 'trigger'::regtype OR routine.proname = 'resolve_session'
-                 OR routine.proname IN ('grant_session_reader', 'grant_session_admin', 'backfilled_session') THEN 'public'
+                 OR routine.proname IN ('grant_session_reader', 'grant_session_admin', 'backfilled_session', 'is_noted') THEN 'public'
             WHEN routine.provolatile = 's' THEN 'reader'
             ELSE 'admin' END AS open_to
   FROM pg_extension AS extension

@@ -10,11 +10,16 @@ COMMENT ON FUNCTION begin_sessions() IS
 COMMENT ON FUNCTION assign_session() IS
     'trigger BEFORE INSERT FOR EACH ROW: writes the session that the event most likely belongs to into the row. Argument: the tracking_id';
 COMMENT ON FUNCTION record_session() IS
-    'trigger AFTER INSERT FOR EACH ROW: notes a row that went in; without begin_sessions() it settles at once. Argument: the tracking_id';
+    'trigger AFTER INSERT FOR EACH ROW: notes a row that went in; without begin_sessions() it settles at once. Argument: the tracking_id. The condition WHEN (NOT sessionize.is_noted(tracking_id, NEW.tableoid, NEW.ctid)) saves most of its firings';
 COMMENT ON FUNCTION correct_session() IS
     'trigger AFTER UPDATE OF visitor and instant FOR EACH ROW: notes whose events were corrected. Argument: the tracking_id';
 COMMENT ON FUNCTION settle_sessions() IS
     'trigger AFTER INSERT and AFTER UPDATE FOR EACH STATEMENT: writes the sessions of the recorded rows, and corrects rows that were assigned wrongly. Argument: the tracking_id';
+
+CREATE FUNCTION sessionize.is_noted(tracking integer, relation oid, place tid) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'sessionize_is_noted' LANGUAGE c;
+COMMENT ON FUNCTION sessionize.is_noted(integer, oid, tid) IS
+    'condition of the trigger that calls record_session(): notes the row that went in, where the statement has begun with begin_sessions() and nothing has changed the row since assign_session(), and says whether it did. To be called by that condition alone (39P01)';
 
 CREATE FUNCTION sessionize.settings_changed() RETURNS trigger
     AS 'MODULE_PATHNAME', 'sessionize_settings_changed' LANGUAGE c;
@@ -260,7 +265,8 @@ BEGIN
                    tracked.events, tracking);
     EXECUTE format('CREATE TRIGGER zz_sessionize_assign BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.assign_session(%L)',
                    tracked.events, tracking);
-    EXECUTE format('CREATE TRIGGER zz_sessionize_record AFTER INSERT ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.record_session(%L)',
+    EXECUTE format('CREATE TRIGGER zz_sessionize_record AFTER INSERT ON %s FOR EACH ROW
+                    WHEN (NOT sessionize.is_noted(%s, NEW.tableoid, NEW.ctid)) EXECUTE FUNCTION @extschema@.record_session(%2$L)',
                    tracked.events, tracking);
     EXECUTE format('CREATE TRIGGER zz_sessionize_settle AFTER INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.settle_sessions(%L)',
                    tracked.events, tracking);

@@ -44,7 +44,7 @@ impl Backlog {
         in_time.sort_by_key(|session| session.first);
         for session in in_time {
             session.id = transaction::next_number(own_tables().session_ids);
-            guess::note_drawn(session.id);
+            guess::note_drawn(session.id, false);
         }
         self.rows.iter_mut().zip(groups).for_each(|(row, group)| row.group = group);
 

@@ -1,7 +1,7 @@
 //! What this connection remembers of visitors' sessions: only ever a guess, which settling checks.
 
 use compact_str::CompactString;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 
 use sessionize_core::assignment::{App, Effect};
@@ -43,7 +43,7 @@ const MOST_VISITORS: usize = 1 << 16;
 struct Memory {
     visitors: FxHashMap<i32, FxHashMap<CompactString, Guess>>,
     count: usize,
-    drawn: FxHashSet<i64>,
+    drawn: FxHashMap<i64, bool>,
 }
 
 thread_local! {
@@ -81,19 +81,24 @@ pub fn forget(app: i32, visitor: &str) {
     });
 }
 
-/// Notes an id that was drawn for a session to be.
-pub fn note_drawn(session: i64) {
-    MEMORY.with_borrow_mut(|memory| memory.drawn.insert(session));
+/// Notes an id that was drawn for a session to be, and whether nothing was found of its visitor.
+pub fn note_drawn(session: i64, of_stranger: bool) {
+    MEMORY.with_borrow_mut(|memory| memory.drawn.insert(session, of_stranger));
+}
+
+/// Whether an id was drawn in this transaction, is still unused, and nothing was found of its visitor.
+pub fn is_of_stranger(session: i64) -> bool {
+    MEMORY.with_borrow(|memory| memory.drawn.get(&session).copied().unwrap_or_default())
 }
 
 /// Whether an id was drawn in this transaction and is still unused.
 pub fn is_drawn(session: i64) -> bool {
-    MEMORY.with_borrow(|memory| memory.drawn.contains(&session))
+    MEMORY.with_borrow(|memory| memory.drawn.contains_key(&session))
 }
 
 /// Whether an id was drawn in this transaction and is still unused; from now on it is not.
 pub fn use_drawn(session: i64) -> bool {
-    MEMORY.with_borrow_mut(|memory| memory.drawn.remove(&session))
+    MEMORY.with_borrow_mut(|memory| memory.drawn.remove(&session).is_some())
 }
 
 /// Forgets ids that were drawn for rows that never went in.

@@ -28,7 +28,8 @@ pub struct Recorded {
 #[derive(Debug, Default)]
 pub struct Recorder {
     groups: Vec<Group>,
-    by_guess: FxHashMap<i64, u32>,
+    /// Groups with a session of their own, in order of the sessions' ids.
+    by_session: Vec<(i64, u32)>,
     by_visitor: FxHashMap<CompactString, Vec<u32>>,
     rows: Vec<Row>,
     unassigned: Vec<(Unassigned, i64)>,
@@ -103,6 +104,13 @@ pub struct VisitorRows {
     pub rows: Vec<Recorded>,
 }
 
+impl VisitorRows {
+    /// Whether nothing was known of the visitor when the first row was assigned.
+    pub fn is_of_stranger(&self) -> bool {
+        self.sessions.first().is_some_and(|session| guess::is_of_stranger(session.id))
+    }
+}
+
 /// All that a statement inserted, by visitor.
 #[derive(Debug, Default)]
 pub struct Arrivals {
@@ -147,8 +155,19 @@ impl Recorder {
         if self.groups.len() <= FEW {
             return (0..self.groups.len() as u32).find(fits);
         }
-        let by_guess = guess.and_then(|guess| self.by_guess.get(&guess).copied().filter(fits));
-        by_guess.or_else(|| self.by_visitor.get(visitor)?.iter().copied().find(fits))
+        let of_session = guess.and_then(|guess| self.find_session(guess).filter(fits));
+        of_session.or_else(|| self.by_visitor.get(visitor)?.iter().copied().find(fits))
+    }
+
+    /// Ids are drawn one after the other, mostly for this statement alone: then their distance is that of their places.
+    fn find_session(&self, session: i64) -> Option<u32> {
+        let distance = session.checked_sub(self.by_session.first()?.0)?;
+        let likely = usize::try_from(distance).ok().and_then(|place| self.by_session.get(place));
+        if let Some((_, group)) = likely.filter(|(known, _)| *known == session) {
+            return Some(*group);
+        }
+        let place = self.by_session.binary_search_by_key(&session, |(known, _)| *known).ok()?;
+        Some(self.by_session[place].1)
     }
 
     fn open(&mut self, app: &AppSettings, visitor: &str, guess: Option<i64>, event: &Event) -> u32 {
@@ -164,12 +183,13 @@ impl Recorder {
         group
     }
 
-    /// Lets a group be found by its session; where that is another visitor's, too, or none, by its visitor.
+    /// Lets a group be found by its session if that was drawn later than all before, else by its visitor.
     fn register(&mut self, number: u32) {
         let group = &self.groups[number as usize];
-        let is_other = group.guess.is_none_or(|guess| *self.by_guess.entry(guess).or_insert(number) != number);
-        if is_other {
-            self.by_visitor.entry(group.visitor.clone()).or_default().push(number);
+        let session = group.session.as_ref().map(|session| session.id);
+        match session {
+            Some(id) if self.by_session.last().is_none_or(|(last, _)| *last < id) => self.by_session.push((id, number)),
+            _ => self.by_visitor.entry(group.visitor.clone()).or_default().push(number),
         }
     }
 

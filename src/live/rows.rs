@@ -131,6 +131,7 @@ impl EventTable {
         if let Some(range) = &leaf.stored {
             let mut visitor = String::new();
             range.read(|row| {
+                row.take_apart(columns.last);
                 if row.datum(columns.session_id).is_none() && columns.visitor.write(row, &mut visitor) {
                     stored_row(app, columns, row).into_iter().for_each(|row| each(&visitor, row));
                 }

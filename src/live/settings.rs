@@ -1,7 +1,7 @@
 //! What a trigger needs to know about its table and application, read once and kept until it changes.
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Oid};
@@ -80,6 +80,19 @@ pub struct Columns {
     pub session_id: i16,
     /// Facts, in the order of [`FACT_RULES`].
     pub facts: Option<Box<[Option<TextColumn>; FACTS]>>,
+    /// The last of them all.
+    pub last: i16,
+}
+
+impl Columns {
+    /// Finds out which one is the last.
+    fn counted(mut self) -> Self {
+        let facts = self.facts.iter().flat_map(|facts| facts.iter().flatten());
+        let texts = facts.chain(&self.kind).chain([&self.visitor]).map(|column| column.number);
+        let others = self.received_at.into_iter().chain([self.occurred_at, self.session_id]);
+        self.last = texts.chain(others).max().unwrap_or_default();
+        self
+    }
 }
 
 /// A tracked table, as seen from the table or partition that a trigger fires on.
@@ -92,6 +105,8 @@ pub struct Tracked {
     pub columns: Columns,
     /// The name of the column that takes the session.
     pub session_column: String,
+    /// Whether rows go in as they are assigned, which is found out when the first one is.
+    pub goes_in_as_assigned: OnceCell<bool>,
 }
 
 /// The tables of the extension that the triggers use.
@@ -267,11 +282,14 @@ fn read_tracked(relation: Oid, tracking: i32) -> Option<Tracked> {
         kind: text_column(6),
         received_at: typed_column(&row, relation, 7, pg_sys::TIMESTAMPTZOID),
         facts: facts.iter().any(Option::is_some).then(|| Box::new(facts)),
-    };
+        last: 0,
+    }
+    .counted();
     let (events, app_id) = (row.oid(1)?, row.integer(2)?);
     let session_column = row.text(5)?;
     transaction::watch(events);
-    Some(Tracked { tracking, app: app(app_id), columns, session_column })
+    let goes_in_as_assigned = OnceCell::new();
+    Some(Tracked { tracking, app: app(app_id), columns, session_column, goes_in_as_assigned })
 }
 
 fn find_column(relation: Oid, name: &str) -> (i16, Oid) {

@@ -15,8 +15,8 @@ use super::merge::{merge, point_rows};
 use super::record::{Arrivals, Recorder, VisitorRows};
 use super::settings::{AppSettings, own_tables};
 use super::store::{
-    StatusChange, Wanted, Written, count_unassigned, insert_sessions, load_sessions, lock_visitors, note_changed,
-    note_status_changes, settled_day, update_sessions,
+    StatusChange, Wanted, Written, add_visitors, count_unassigned, insert_sessions, load_sessions, lock_visitors,
+    note_changed, note_status_changes, settled_day, update_sessions,
 };
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::Connection;
@@ -67,11 +67,7 @@ fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -
 fn write_visitors(app: &AppSettings, arrivals: &mut Arrivals) -> Outcome {
     let mut outcome = Outcome::default();
     if !arrivals.visitors.is_empty() {
-        let known = {
-            let _owner = AsOwner::for_look_ups(own_tables().sessions);
-            let names = arrivals.visitors.iter().map(|rows| rows.visitor.as_str());
-            lock_visitors(&Connection::open(), app.id, names)
-        };
+        let known = lock(app, &arrivals.visitors);
         // A copy: triggers on the tables of sessions may insert events of their own.
         let mut calendar = app.calendar.borrow().clone();
         for first in (0..known.len()).step_by(CHUNK) {
@@ -81,6 +77,20 @@ fn write_visitors(app: &AppSettings, arrivals: &mut Arrivals) -> Outcome {
     }
     outcome
 }
+
+/// Locks visitors; tells of each whether they were known.
+fn lock(app: &AppSettings, visitors: &[VisitorRows]) -> Vec<bool> {
+    let names = visitors.iter().map(|rows| rows.visitor.as_str());
+    if visitors.len() >= MANY && visitors.iter().all(VisitorRows::is_of_stranger) && add_visitors(app.id, names.clone())
+    {
+        return vec![false; visitors.len()];
+    }
+    let _owner = AsOwner::for_look_ups(own_tables().sessions);
+    lock_visitors(&Connection::open(), app.id, names)
+}
+
+/// For so many visitors a part of the transaction of their own is worth it.
+const MANY: usize = 64;
 
 /// What is left to do when all sessions are written.
 #[derive(Default)]

@@ -17,6 +17,7 @@ use super::settings::{OwnTables, own_tables};
 use crate::pg::growth::FixedColumns;
 use crate::pg::known_sessions::{self, Version};
 use crate::pg::new_sessions::{self, NewRow};
+use crate::pg::owner::AsOwner;
 use crate::pg::sessions::{Direction, Glimpse, VisitorIndex};
 use crate::pg::spi::{Argument, Connection, Plan, Row, Rows};
 use crate::pg::transaction;
@@ -78,6 +79,21 @@ const LOCK_VISITORS: Statement = Statement {
     RETURNING revision",
     types: &[INTEGER, TEXTS],
 };
+
+const ADD_VISITORS: Statement = Statement {
+    sql: "INSERT INTO sessionize.visitors (app_id, visitor) SELECT $1, name FROM unnest($2) AS name",
+    types: &[INTEGER, TEXTS],
+};
+
+/// Adds visitors, who must be in order, if none of them is known: looking for each one costs as much as adding it.
+pub fn add_visitors<'v>(app: i32, visitors: impl Iterator<Item = &'v str>) -> bool {
+    transaction::unless_duplicate(|| {
+        let _owner = AsOwner::for_look_ups(own_tables().sessions);
+        let connection = &Connection::open();
+        let _rows: Rows =
+            kept!(connection, ADD_VISITORS, &[Argument::integer(app), Argument::text_array(visitors.map(Some))]);
+    })
+}
 
 /// Locks visitors, who must be in order: whoever changes more than the newest end of one session does so first. Counting
 /// the revision up makes transactions fail that still look at the time before. Tells of each visitor whether they were known: others have no session.

@@ -1,8 +1,9 @@
 //! The trigger functions.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
-use pgrx::pg_sys::Datum;
+use pgrx::pg_sys::{Datum, Oid};
 use sessionize_core::Instant;
 use sessionize_core::assignment::{Effect, Event, Unassigned};
 use sessionize_core::facts::{FACT_RULES, Fact, Facts};
@@ -18,7 +19,7 @@ use super::store::look_up;
 use crate::pg::call::Call;
 use crate::pg::error::{Report, SqlState};
 use crate::pg::transaction;
-use crate::pg::trigger::{Firing, Moment, TriggerRow};
+use crate::pg::trigger::{Firing, Moment, Place, TriggerRow};
 use crate::pg_function;
 
 fn firing<'a>(call: &mut Call<'a>, function: &str, moment: Moment) -> Firing<'a> {
@@ -33,28 +34,36 @@ fn firing<'a>(call: &mut Call<'a>, function: &str, moment: Moment) -> Firing<'a>
     }
 }
 
-thread_local! {
-    /// Where the visitor of a row is written, so that rows cost no allocation.
-    static VISITOR: Cell<String> = const { Cell::new(String::new()) };
+/// The row that was assigned last, until it has gone in.
+#[derive(Default)]
+struct Assigned {
+    /// Kept from row to row, so that none costs an allocation.
+    visitor: String,
+    /// None where the row may be changed before it goes in.
+    event: Option<Result<Event, Unassigned>>,
+    session: Option<i64>,
+    relation: Oid,
+    tracked: Option<Rc<Tracked>>,
 }
 
-/// Passes the visitor and the event of a row to a function, or why it can have no session.
-fn with_row<R>(
+thread_local! {
+    static ASSIGNED: Cell<Assigned> = Cell::default();
+}
+
+/// Reads the event of a row, or why it can have no session, and writes its visitor into a buffer.
+fn read_row(
     app: &AppSettings,
     columns: &Columns,
     row: &TriggerRow,
     with_facts: bool,
-    function: impl FnOnce(&str, Result<Event, Unassigned>) -> R,
-) -> R {
-    let mut visitor = VISITOR.take();
-    let event = if columns.visitor.write(row, &mut visitor) {
+    visitor: &mut String,
+) -> Result<Event, Unassigned> {
+    row.take_apart(columns.last);
+    if columns.visitor.write(row, visitor) {
         read_event(app, columns, row, with_facts)
     } else {
         Err(Unassigned::NoVisitor)
-    };
-    let result = function(&visitor, event);
-    VISITOR.set(visitor);
-    result
+    }
 }
 
 fn read_event(app: &AppSettings, columns: &Columns, row: &TriggerRow, with_facts: bool) -> Result<Event, Unassigned> {
@@ -117,16 +126,57 @@ fn assign(call: &mut Call) -> Datum {
     let firing = firing(call, "assign_session", Moment::BeforeInsertRow);
     let tracked = of_firing(&firing);
     let row = firing.row();
+    let mut assigned = ASSIGNED.take();
     if is_moved(&tracked, &row) {
         return firing.keep();
     }
-    let session = with_row(&tracked.app, &tracked.columns, &row, false, |visitor, event| {
-        event.ok().and_then(|event| guess_session(&tracked.app, visitor, &event))
-    });
-    if session.is_none() && row.datum(tracked.columns.session_id).is_none() {
+    // Where the statement updates, too, what it inserts is worked out with what it corrects.
+    let is_final = *tracked.goes_in_as_assigned.get_or_init(|| firing.is_last_before_insert())
+        && !statement::is_under_way(tracked.tracking, Kind::Update);
+    let event = read_row(&tracked.app, &tracked.columns, &row, is_final, &mut assigned.visitor);
+    let session = event.as_ref().ok().and_then(|event| guess_session(&tracked.app, &assigned.visitor, event));
+    let column = tracked.columns.session_id;
+    assigned.session = session;
+    assigned.event = is_final.then_some(event);
+    assigned.relation = firing.relation();
+    assigned.tracked = Some(tracked);
+    ASSIGNED.set(assigned);
+    if session.is_none() && row.datum(column).is_none() {
         return firing.keep();
     }
-    firing.keep_with(tracked.columns.session_id, session)
+    firing.keep_with(column, session)
+}
+
+/// `(tracking integer, relation oid, place tid) → boolean`: the condition of the trigger that records rows. Notes the row
+/// that was assigned last, which has gone in just now, and says whether it did; if not, the trigger has to.
+fn is_noted(call: &mut Call) -> Datum {
+    if !call.is_address_in_condition(2) {
+        Report::new(
+            SqlState::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            "function \"is_noted\" was not called by the condition it is made for",
+        )
+        .hint("Let track_sessions() make the triggers.")
+        .raise()
+    }
+    let (tracking, relation, place) = (call.integer(0), call.oid(1), call.row_address(2));
+    let mut assigned = ASSIGNED.take();
+    let (event, tracked) = (assigned.event.take(), assigned.tracked.take());
+    let mut noted = false;
+    if let (Some(event), Some(tracked), Some((block, line))) = (event, tracked, place)
+        && (Some(tracked.tracking), Some(assigned.relation)) == (tracking, relation)
+    {
+        let place = Place { relation: assigned.relation, block, line };
+        let note = |recorder: &mut Recorder| match event {
+            Ok(event) => {
+                let row = Recorded { event, guess: assigned.session, place };
+                recorder.note_row(&tracked.app, &assigned.visitor, row);
+            }
+            Err(reason) => recorder.note_unassigned(reason),
+        };
+        noted = statement::with_current(tracked.tracking, Kind::Insert, note).is_some();
+    }
+    ASSIGNED.set(assigned);
+    call.boolean(noted)
 }
 
 /// The session that an event most likely belongs to; a fresh id where it seems to open one.
@@ -140,7 +190,7 @@ fn guess_session(app: &AppSettings, visitor: &str, event: &Event) -> Option<i64>
     if guessed.is_some() {
         return guessed;
     }
-    let mut latest = newest_is_known;
+    let (mut latest, mut is_stranger) = (newest_is_known, false);
     if !newest_is_known {
         let until = event.at.saturating_add(app.app.reach());
         let (found, later) = look_up(app.id, visitor, until);
@@ -154,12 +204,13 @@ fn guess_session(app: &AppSettings, visitor: &str, event: &Event) -> Option<i64>
             return Some(found.session);
         }
         latest = !later;
+        is_stranger = found.is_none() && !later;
     }
     if event.effect == Effect::Passive {
         return None;
     }
     let session = transaction::next_number(own_tables().session_ids);
-    guess::note_drawn(session);
+    guess::note_drawn(session, is_stranger);
     if latest {
         let (first, last) = (event.at, event.at);
         guess::remember(app.id, visitor, Guess { session, first, last, address: None });
@@ -179,13 +230,15 @@ fn record(call: &mut Call) -> Datum {
         });
         return call.no_row();
     }
-    note(&tracked, Kind::Insert, |recorder| {
-        with_row(&tracked.app, &tracked.columns, &row, true, |visitor, event| match event {
-            Ok(event) => {
-                recorder.note_row(&tracked.app, visitor, Recorded { event, guess: carried, place: row.place() })
-            }
-            Err(reason) => recorder.note_unassigned(reason),
-        });
+    let mut visitor = String::new();
+    let mut event = Some(read_row(&tracked.app, &tracked.columns, &row, true, &mut visitor));
+    note(&tracked, Kind::Insert, |recorder| match event.take() {
+        Some(Ok(event)) => {
+            let row = Recorded { event, guess: carried, place: row.place() };
+            recorder.note_row(&tracked.app, &visitor, row);
+        }
+        Some(Err(reason)) => recorder.note_unassigned(reason),
+        None => {}
     });
     call.no_row()
 }
@@ -250,6 +303,10 @@ pg_function!(
 pg_function!(
     /// AFTER INSERT, each row.
     sessionize_record, pg_finfo_sessionize_record, record
+);
+pg_function!(
+    /// The condition of the former.
+    sessionize_is_noted, pg_finfo_sessionize_is_noted, is_noted
 );
 pg_function!(
     /// AFTER INSERT, each statement.

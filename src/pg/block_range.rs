@@ -35,14 +35,16 @@ impl BlockRange {
 
     /// Shows the rows of the range one by one, in order of their spots.
     pub fn read(&self, mut each: impl FnMut(&TriggerRow)) {
-        // SAFETY: the relation is open; a row stays where it is until the next one is asked for.
+        // SAFETY: the relation is open; a row stays in the slot, which is one for rows in buffers, until the next one is
+        // asked for.
         unsafe {
             let scan = self.begin_scan();
-            let (columns, relation) = (&*(*self.relation).rd_att, (*self.relation).rd_id);
-            let forward = pg_sys::ScanDirection::ForwardScanDirection;
-            while let Some(row) = pg_sys::heap_getnext(scan, forward).as_ref() {
-                each(&TriggerRow::of(row, columns, relation));
+            let slot = pg_sys::table_slot_create(self.relation, std::ptr::null_mut());
+            while pg_sys::heap_getnextslot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
+                let row = &*(*slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple;
+                each(&TriggerRow::of(row, slot, (*self.relation).rd_id));
             }
+            pg_sys::ExecDropSingleTupleTableSlot(slot);
             pg_sys::heap_endscan(scan);
         }
     }

@@ -71,6 +71,21 @@ impl<'a> Call<'a> {
             .all(|index| unsafe { pg_sys::get_fn_expr_arg_stable(self.info.flinfo, index as i32) })
     }
 
+    /// Whether an argument is the address of the new row in a trigger's condition: nothing that a query could say.
+    pub fn is_address_in_condition(&self, position: usize) -> bool {
+        // SAFETY: `flinfo` belongs to the call site; its expression, where it has one, is a node that tells its own type.
+        unsafe {
+            let Some(call) = (*self.info.flinfo).fn_expr.cast::<pg_sys::FuncExpr>().as_ref() else { return false };
+            if call.xpr.type_ != pg_sys::NodeTag::T_FuncExpr || (*call.args).length as usize <= position {
+                return false;
+            }
+            let argument = &*(*(*call.args).elements.add(position)).ptr_value.cast::<pg_sys::Var>();
+            argument.xpr.type_ == pg_sys::NodeTag::T_Var
+                && argument.varno == pg_sys::OUTER_VAR
+                && i32::from(argument.varattno) == pg_sys::SelfItemPointerAttributeNumber
+        }
+    }
+
     /// An argument that is not NULL.
     #[inline]
     pub fn datum(&self, index: usize) -> Option<pg_sys::Datum> {
@@ -83,6 +98,11 @@ impl<'a> Call<'a> {
     /// An `integer` argument.
     pub fn integer(&self, index: usize) -> Option<i32> {
         self.datum(index).map(|datum| datum.value() as i32)
+    }
+
+    /// An `oid` argument.
+    pub fn oid(&self, index: usize) -> Option<pg_sys::Oid> {
+        self.datum(index).map(|datum| pg_sys::Oid::from(datum.value() as u32))
     }
 
     /// A `tid` argument: block and line.
@@ -167,6 +187,11 @@ impl<'a> Call<'a> {
 
     /// A `bigint`.
     pub fn bigint(&mut self, value: i64) -> pg_sys::Datum {
+        pg_sys::Datum::from(value)
+    }
+
+    /// A `boolean`.
+    pub fn boolean(&mut self, value: bool) -> pg_sys::Datum {
         pg_sys::Datum::from(value)
     }
 

@@ -124,6 +124,13 @@ pub(super) unsafe fn passing_errors<T>(call: impl FnOnce() -> T) -> T {
     }
 }
 
+/// The SQLSTATE of an error that [`passing_errors`] has caught; the payload comes back with it.
+pub(super) fn state_of(payload: &(dyn std::any::Any + Send)) -> Option<SqlState> {
+    // SAFETY: the copy lies in a memory context that lives until the transaction is rolled back.
+    let code = unsafe { (*payload.downcast_ref::<Thrown>()?.0).sqlerrcode };
+    Some(SqlState::from(code))
+}
+
 /// Runs the body of a function that PostgreSQL calls; errors and panics inside become PostgreSQL errors.
 ///
 /// # Safety

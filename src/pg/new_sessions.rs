@@ -155,8 +155,8 @@ struct Target<'i> {
     wants: Vec<bool>,
 }
 
-/// The columns in which new sessions of an application differ.
-const DIFFERENT: std::ops::RangeInclusive<usize> = 1..=column::TOKEN;
+/// The columns in which new sessions of an application differ; 0 stands for all of them.
+const DIFFERENT: std::ops::RangeInclusive<usize> = 0..=column::TOKEN;
 
 impl<'i> Target<'i> {
     /// # Safety

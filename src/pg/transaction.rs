@@ -2,9 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use pgrx::pg_sys;
 use sessionize_core::Instant;
+
+use super::error::{SqlState, state_of};
 
 thread_local! {
     static LISTENING: Cell<bool> = const { Cell::new(false) };
@@ -84,6 +87,34 @@ unsafe extern "C-unwind" {
 pub fn next_number(sequence: pg_sys::Oid) -> i64 {
     // SAFETY: an ordinary call, guarded like every call into PostgreSQL; errors end the statement.
     unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| nextval_internal(sequence, false)) }
+}
+
+/// Runs statements of ours of which one may find that somebody else has written the same row. Then nothing is left of them,
+/// and the result is no.
+pub fn unless_duplicate(statements: impl FnOnce()) -> bool {
+    // SAFETY: this is how PL/pgSQL catches errors: what the statements made in a part of the transaction is either kept
+    // or rolled back with it, and memory context and resource owner are put back.
+    unsafe {
+        let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::CurrentMemoryContext = context;
+        let outcome = catch_unwind(AssertUnwindSafe(statements));
+        match &outcome {
+            Ok(()) => pg_sys::ReleaseCurrentSubTransaction(),
+            Err(_) => {
+                let ends = ENDS.take(); // what is remembered is not of this part
+                pg_sys::RollbackAndReleaseCurrentSubTransaction();
+                ENDS.set(ends);
+            }
+        }
+        pg_sys::CurrentMemoryContext = context;
+        pg_sys::CurrentResourceOwner = owner;
+        match outcome {
+            Ok(()) => true,
+            Err(error) if state_of(&*error) == Some(SqlState::ERRCODE_UNIQUE_VIOLATION) => false,
+            Err(error) => resume_unwind(error),
+        }
+    }
 }
 
 /// Fills bytes with randomness that nobody can guess.

@@ -104,6 +104,21 @@ impl<'a> Firing<'a> {
         }
     }
 
+    /// Whether nothing can change the row between this trigger, one for each row before it is inserted, and its insertion.
+    pub fn is_last_before_insert(&self) -> bool {
+        // SAFETY: the relation is open during the call; it has a trigger, and as many as it says, in order of firing.
+        unsafe {
+            let relation = &*self.data.tg_relation;
+            let triggers = &*relation.trigdesc;
+            let triggers = std::slice::from_raw_parts(triggers.triggers, triggers.numtriggers as usize);
+            let before_insert = pg_sys::TRIGGER_TYPE_ROW | pg_sys::TRIGGER_TYPE_BEFORE | pg_sys::TRIGGER_TYPE_INSERT;
+            let last =
+                triggers.iter().rfind(|trigger| u32::from(trigger.tgtype as u16) & before_insert == before_insert);
+            let generates = (*relation.rd_att).constr.as_ref().is_some_and(|known| known.has_generated_stored);
+            !generates && last.is_some_and(|last| last.tgoid == (*self.data.tg_trigger).tgoid)
+        }
+    }
+
     /// The trigger's first argument as a number.
     pub fn number(&self) -> Option<i32> {
         // SAFETY: the trigger holds as many terminated arguments as it says.
@@ -115,17 +130,17 @@ impl<'a> Firing<'a> {
 
     /// The row inserted, or the one before an update.
     pub fn row(&self) -> TriggerRow<'_> {
-        self.row_of(self.data.tg_trigtuple)
+        self.row_of(self.data.tg_trigtuple, self.data.tg_trigslot)
     }
 
     /// The row after an update.
     pub fn new_row(&self) -> TriggerRow<'_> {
-        self.row_of(self.data.tg_newtuple)
+        self.row_of(self.data.tg_newtuple, self.data.tg_newslot)
     }
 
-    fn row_of(&self, tuple: pg_sys::HeapTuple) -> TriggerRow<'_> {
-        // SAFETY: row triggers get a tuple of the relation, both valid during the call.
-        unsafe { TriggerRow { tuple: &*tuple, columns: &*(*self.data.tg_relation).rd_att, relation: self.relation() } }
+    fn row_of(&self, tuple: pg_sys::HeapTuple, slot: *mut pg_sys::TupleTableSlot) -> TriggerRow<'_> {
+        // SAFETY: row triggers get a tuple of the relation, and a slot that holds the same row, both valid during the call.
+        unsafe { TriggerRow { tuple: &*tuple, slot, relation: self.relation() } }
     }
 
     /// The inserted row as the result of a BEFORE trigger.
@@ -209,43 +224,37 @@ const HEAD: usize = size_of::<pg_sys::HeapTupleData>().next_multiple_of(align_of
 /// A row of a table as it is stored: what a trigger sees, or what is read without the executor.
 pub struct TriggerRow<'a> {
     tuple: &'a pg_sys::HeapTupleData,
-    columns: &'a pg_sys::TupleDescData,
+    slot: *mut pg_sys::TupleTableSlot,
     relation: pg_sys::Oid,
 }
 
-unsafe extern "C-unwind" {
-    /// Declared in access/htup_details.h. It raises no errors, and is called without a guard: each row calls it.
-    fn nocachegetattr(row: pg_sys::HeapTuple, column: std::ffi::c_int, columns: pg_sys::TupleDesc) -> pg_sys::Datum;
-}
-
 impl<'a> TriggerRow<'a> {
-    /// A row of an open relation, both valid as long as the result is.
+    /// A row of an open relation, and the slot that holds it, both valid as long as the result is.
     pub(super) fn of(
         tuple: &'a pg_sys::HeapTupleData,
-        columns: &'a pg_sys::TupleDescData,
+        slot: *mut pg_sys::TupleTableSlot,
         relation: pg_sys::Oid,
     ) -> Self {
-        TriggerRow { tuple, columns, relation }
+        TriggerRow { tuple, slot, relation }
+    }
+
+    /// Takes the row apart up to a column, which is cheaper than to do so for each column that is wanted.
+    pub fn take_apart(&self, until: i16) {
+        // SAFETY: the slot holds a row that has the column: whoever resolved it checked that.
+        unsafe {
+            if (*self.slot).tts_nvalid < until {
+                pg_sys::slot_getsomeattrs_int(self.slot, i32::from(until));
+            }
+        }
     }
 
     /// A column that is not NULL.
     #[inline]
     pub fn datum(&self, column: i16) -> Option<pg_sys::Datum> {
-        let row = std::ptr::from_ref(self.tuple).cast_mut();
-        let columns = std::ptr::from_ref(self.columns).cast_mut();
-        let mut null = false;
-        // SAFETY: the tuple has the form that the columns describe; whoever resolved the column checked that it exists.
-        unsafe {
-            let header = &*self.tuple.t_data;
-            let stored = u32::from(header.t_infomask2) & pg_sys::HEAP_NATTS_MASK;
-            if u32::from(header.t_infomask) & pg_sys::HEAP_HASNULL == 0 || stored < column as u32 {
-                let datum = pg_sys::heap_getattr(row, i32::from(column), columns, &mut null);
-                return (!null).then_some(datum);
-            }
-            let place = column as usize - 1;
-            let is_there = *header.t_bits.as_ptr().add(place / 8) & (1 << (place % 8)) != 0;
-            is_there.then(|| nocachegetattr(row, i32::from(column), columns))
-        }
+        self.take_apart(column);
+        let place = column as usize - 1;
+        // SAFETY: the slot has values up to the column.
+        unsafe { (!*(*self.slot).tts_isnull.add(place)).then(|| *(*self.slot).tts_values.add(place)) }
     }
 
     /// A `timestamptz` column.
