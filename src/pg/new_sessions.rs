@@ -9,6 +9,7 @@ use super::block_range::Spot;
 use super::error::passing_errors;
 use super::growth::{FixedColumns, starts_with_fixed_columns};
 use super::indexes::{Index, Indexes, spot_of};
+use super::rewriting::pause;
 use super::sessions::column;
 
 /// A session to be written, of which nothing is known but times and counts.
@@ -246,13 +247,14 @@ impl<'i> Target<'i> {
         spots: &[Spot],
         order: &[u32],
     ) {
-        for place in order {
+        for (count, place) in order.iter().enumerate() {
             let place = *place as usize;
             if let (Some(row), Some(spot)) = (rows.get(place), spots.get(place)) {
                 // SAFETY: the caller vouches for the rows; what one needs is forgotten before the next.
                 unsafe {
                     self.index.enter(relation, |column| row.value(column), *spot, None);
                     raw::MemoryContextReset(memory);
+                    pause(count);
                 }
             }
         }

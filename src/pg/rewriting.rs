@@ -149,9 +149,7 @@ impl Rewriting {
                     in_time = false;
                 }
                 raw::MemoryContextReset(self.memory);
-                if self.moved.len().is_multiple_of(BEFORE_PAUSE) {
-                    raw::pause();
-                }
+                pause(self.moved.len());
             }
         }
         in_time
@@ -187,17 +185,29 @@ impl Rewriting {
                 unsafe {
                     index.enter(self.relation, |_| Some(pg_sys::Datum::from(*value)), *spot, Some(self.column));
                     raw::MemoryContextReset(self.memory);
-                    if place.is_multiple_of(BEFORE_PAUSE) {
-                        raw::pause();
-                    }
+                    pause(place);
                 }
             }
         }
     }
 }
 
-/// So many changes are made before a look at what else is to be done.
-const BEFORE_PAUSE: usize = 1 << 12;
+/// To be called after each of many changes. Now and then it ends where the user wishes so, and has the log written as far
+/// as it goes, by the process that is there for it: who finds its memory full has to write himself.
+///
+/// # Safety
+/// Under a guard.
+pub(super) unsafe fn pause(after: usize) {
+    // SAFETY: reads and passes on a position.
+    unsafe {
+        if (after + 1).is_multiple_of(1 << 12) {
+            if pg_sys::InterruptPending != 0 {
+                raw::ProcessInterrupts();
+            }
+            raw::XLogSetAsyncXactLSN(raw::GetXLogInsertRecPtr());
+        }
+    }
+}
 
 /// Whether an UPDATE of the column has more to do than to write rows: triggers, constraints, rules and their like.
 ///
@@ -255,22 +265,10 @@ unsafe fn decides_partition(relation: pg_sys::Relation, column: i16) -> bool {
 mod raw {
     use pgrx::pg_sys::*;
 
-    /// Ends where the user wishes so. Has the log written as far as it goes, by its own process: who finds its memory full
-    /// has to write himself.
-    pub unsafe fn pause() {
-        // SAFETY: reads and passes on a position; the caller has put up a guard.
-        unsafe {
-            if InterruptPending != 0 {
-                ProcessInterrupts();
-            }
-            XLogSetAsyncXactLSN(GetXLogInsertRecPtr());
-        }
-    }
-
     unsafe extern "C-unwind" {
-        fn ProcessInterrupts();
-        fn GetXLogInsertRecPtr() -> XLogRecPtr;
-        fn XLogSetAsyncXactLSN(position: XLogRecPtr);
+        pub fn ProcessInterrupts();
+        pub fn GetXLogInsertRecPtr() -> XLogRecPtr;
+        pub fn XLogSetAsyncXactLSN(position: XLogRecPtr);
         pub fn heap_getnext(scan: TableScanDesc, direction: ScanDirection::Type) -> HeapTuple;
         pub fn heap_deform_tuple(row: HeapTuple, columns: TupleDesc, values: *mut Datum, nulls: *mut bool);
         pub fn heap_form_tuple(columns: TupleDesc, values: *mut Datum, nulls: *mut bool) -> HeapTuple;
