@@ -192,19 +192,15 @@ impl Rewriting {
     }
 }
 
-/// To be called after each of many changes. Now and then it ends where the user wishes so, and has the log written as far
-/// as it goes, by the process that is there for it: who finds its memory full has to write himself.
+/// To be called after each of many changes: now and then it ends where the user wishes so.
 ///
 /// # Safety
 /// Under a guard.
 pub(super) unsafe fn pause(after: usize) {
-    // SAFETY: reads and passes on a position.
+    // SAFETY: the flag is one that signals set.
     unsafe {
-        if (after + 1).is_multiple_of(1 << 12) {
-            if pg_sys::InterruptPending != 0 {
-                raw::ProcessInterrupts();
-            }
-            raw::XLogSetAsyncXactLSN(raw::GetXLogInsertRecPtr());
+        if (after + 1).is_multiple_of(1 << 12) && pg_sys::InterruptPending != 0 {
+            raw::ProcessInterrupts();
         }
     }
 }
@@ -267,8 +263,6 @@ mod raw {
 
     unsafe extern "C-unwind" {
         pub fn ProcessInterrupts();
-        pub fn GetXLogInsertRecPtr() -> XLogRecPtr;
-        pub fn XLogSetAsyncXactLSN(position: XLogRecPtr);
         pub fn heap_getnext(scan: TableScanDesc, direction: ScanDirection::Type) -> HeapTuple;
         pub fn heap_deform_tuple(row: HeapTuple, columns: TupleDesc, values: *mut Datum, nulls: *mut bool);
         pub fn heap_form_tuple(columns: TupleDesc, values: *mut Datum, nulls: *mut bool) -> HeapTuple;
