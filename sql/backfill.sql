@@ -65,7 +65,7 @@ CREATE PROCEDURE backfill_sessions(events regclass)
 AS $$
 DECLARE
     tracking integer;
-    batch_blocks CONSTANT bigint := 4000;
+    batch_blocks CONSTANT bigint := 16000;
     step record;
     first_block bigint;
     done_before bigint := 0;

@@ -2,17 +2,18 @@
 
 use std::cell::RefCell;
 
-use pgrx::pg_sys::Datum;
+use pgrx::pg_sys::{Datum, Oid};
 use sessionize_core::assignment::Effect;
 
+use super::backlog::Backlog;
 use super::rebuild::rebuild_visitors;
-use super::record::{Recorded, Recorder, VisitorRows};
+use super::record::VisitorRows;
 use super::rows::{EventTable, Leaf, tables};
-use super::settings::{self, AppSettings};
+use super::settings::{self, AppSettings, Tracked};
 use super::settle::settle_on_time;
 use super::statement;
+use crate::pg::block_range::Spot;
 use crate::pg::call::Call;
-use crate::pg::trigger::Place;
 use crate::pg_function;
 
 thread_local! {
@@ -23,13 +24,13 @@ thread_local! {
 /// Sessions by the places of rows, in their order, and the one that was asked for last.
 #[derive(Default)]
 struct Sessions {
-    by_place: Vec<((u32, u16), i64)>,
+    by_place: Vec<(Spot, i64)>,
     latest: usize,
 }
 
 impl Sessions {
     /// The session of a row. Who asks walks through the table: the next one is that of the last place or follows it.
-    fn at(&mut self, place: (u32, u16)) -> Option<i64> {
+    fn at(&mut self, place: Spot) -> Option<i64> {
         let is_there = |at: &usize| self.by_place.get(*at).is_some_and(|(known, _)| *known == place);
         let search = || self.by_place.binary_search_by_key(&place, |(known, _)| *known).ok();
         self.latest = [self.latest, self.latest + 1].into_iter().find(is_there).or_else(search)?;
@@ -42,45 +43,48 @@ impl Sessions {
 fn backfill_blocks(call: &mut Call) -> Datum {
     statement::listen();
     let number = |index| call.datum(index).map_or(0, |datum| datum.value() as i64);
-    let (tracking, relation, blocks) = (number(0) as i32, number(1) as u32, (number(2) as u32, number(3) as u32));
+    let (tracking, relation, blocks) =
+        (number(0) as i32, Oid::from(number(1) as u32), (number(2) as u32, number(3) as u32));
     let passive = number(4) & 1 == 1;
-    let (Some(table), Some(leaf)) =
-        (tables(None, Some(tracking)).into_iter().next(), Leaf::new(relation.into(), blocks))
-    else {
+    let (Some(table), Some(leaf), Some(tracked)) = (
+        tables(None, Some(tracking)).into_iter().next(),
+        Leaf::new(relation, blocks),
+        settings::tracked(relation, tracking),
+    ) else {
         return call.bigint(0);
     };
-    let app = settings::app(table.app);
-    let mut rows: Vec<(String, Recorded)> = Vec::new();
-    table.unassigned_rows(&app, &leaf, |visitor, row| {
+    let mut backlog = Backlog::default();
+    table.unassigned_rows(&tracked, &leaf, |visitor, row| {
         if (row.event.effect == Effect::Passive) == passive {
-            rows.push((visitor, row));
+            backlog.add(visitor, row);
         }
     });
-    // As if every event had arrived on time: in order of time.
-    rows.sort_by_key(|(_, row)| row.event.at);
-    let count = rows.len() as i64;
-    let mut recorder = Recorder::default();
-    for (visitor, row) in rows {
-        recorder.note_row(&app, &visitor, row);
-    }
-    let (mut arrivals, _) = recorder.into_parts();
+    let count = backlog.len() as i64;
+    let mut arrivals = backlog.into_arrivals(&tracked.app);
     let mut all_written = true;
-    settle_on_time(&app, &mut arrivals, |places| all_written = point(&table, &leaf, places));
+    settle_on_time(&tracked.app, &mut arrivals, |arrivals, misplaced| {
+        let session = |(place, carried)| misplaced.get(&place).copied().unwrap_or(carried);
+        let sessions = arrivals.carried().filter_map(|row| Some(((row.0.block, row.0.line), session(row)?)));
+        all_written = point(&table, &tracked, &leaf, sessions.collect());
+    });
     if !all_written {
-        correct(&app, arrivals.visitors);
+        correct(&tracked.app, arrivals.visitors);
     }
     call.bigint(count)
 }
 
 /// Writes sessions into rows; says whether all rows still were where they had been read.
-fn point(table: &EventTable, leaf: &Leaf, places: Vec<(Place, Option<i64>)>) -> bool {
-    let mut by_place: Vec<((u32, u16), i64)> =
-        places.into_iter().filter_map(|(place, session)| Some(((place.block, place.line), session?))).collect();
-    by_place.sort_unstable();
-    let expected = by_place.len();
-    SESSIONS.set(Sessions { by_place, latest: 0 });
-    let written = table.point_unassigned(leaf, "sessionize.backfilled_session");
-    SESSIONS.take();
+fn point(table: &EventTable, tracked: &Tracked, leaf: &Leaf, mut sessions: Vec<(Spot, i64)>) -> bool {
+    if !sessions.is_sorted() {
+        sessions.sort_unstable();
+    }
+    let expected = sessions.len();
+    let written = table.write_sessions(tracked, leaf, &sessions).unwrap_or_else(|| {
+        SESSIONS.set(Sessions { by_place: sessions, latest: 0 });
+        let written = table.point_unassigned(leaf, "sessionize.backfilled_session");
+        SESSIONS.take();
+        written
+    });
     written == expected
 }
 

@@ -41,7 +41,8 @@ pub fn grow_guessed(app: &AppSettings, recorder: &Recorder) -> bool {
     grown.is_some()
 }
 
-fn session_of(row: &FixedColumns) -> Session {
+/// The session of a row of which nothing else is known.
+pub fn session_of(row: &FixedColumns) -> Session {
     Session {
         id: row.id,
         first: row.first,

@@ -5,6 +5,7 @@
 //! (after the statement) makes the guesses true: locks, reads afresh, decides, writes.
 
 mod backfill;
+mod backlog;
 mod grow;
 mod guess;
 mod merge;

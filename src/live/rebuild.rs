@@ -18,8 +18,8 @@ use super::settings::{self, AppSettings, own_tables};
 use super::settle::remember_latest;
 use super::statement;
 use super::store::{
-    Changed, Written, delete_sessions, insert_sessions, load_sessions, lock_visitors, note_changed, settled_day,
-    update_sessions, visitors_of,
+    Changed, Locked, Written, delete_sessions, insert_sessions, load_sessions, lock_visitors, note_changed,
+    settled_day, update_sessions, visitors_of,
 };
 use crate::pg::call::Call;
 use crate::pg::error::Report;
@@ -225,7 +225,7 @@ impl<'a> Rebuilding<'a> {
             }
             insert_sessions(&connection, self.app.id, new.into_iter().map(written).collect());
             forget_events(&connection, &corrected);
-            update_sessions(&connection, known.into_iter().map(written).collect());
+            update_sessions(&connection, self.app.id, known.into_iter().map(written).collect(), &Locked::default());
             let changed: Vec<_> = changed.into_iter().map(|session| (before(session), session)).collect();
             note_rebuilt(&connection, self.app, &changed);
             note_changed(&connection, self.app.id, &Changed { days, visitors });

@@ -49,15 +49,41 @@ struct Group {
 
 /// A row, as small as can be: there may be millions.
 #[derive(Debug)]
-struct Row {
-    at: Instant,
-    arrival: Instant,
-    facts: Option<Box<Facts>>,
-    group: u32,
+pub struct Row {
+    /// When it happened.
+    pub at: Instant,
+    /// When the database learned of it.
+    pub arrival: Instant,
+    /// What it says about its session.
+    pub facts: Option<Box<Facts>>,
+    /// The number of the group that it belongs to.
+    pub group: u32,
     relation: Oid,
     block: u32,
     line: u16,
-    effect: Effect,
+    /// What its kind does.
+    pub effect: Effect,
+}
+
+impl Row {
+    /// A row of a group.
+    pub fn new(row: Recorded, group: u32) -> Self {
+        let Event { at, arrival, effect, facts } = row.event;
+        let Place { relation, block, line } = row.place;
+        Row { at, arrival, facts, group, relation, block, line, effect }
+    }
+
+    /// The event.
+    pub fn event(&self) -> Event {
+        let Row { at, arrival, effect, ref facts, .. } = *self;
+        Event { at, arrival, effect, facts: facts.clone() }
+    }
+
+    /// Where the row is.
+    pub fn place(&self) -> Place {
+        let Row { relation, block, line, .. } = *self;
+        Place { relation, block, line }
+    }
 }
 
 /// Whose events were corrected, and the sessions that their rows carried.
@@ -96,6 +122,8 @@ pub struct Arrivals {
     behind: Vec<Row>,
     visitor_of_group: Vec<u32>,
     guesses: Vec<Option<i64>>,
+    /// Whether rows count in order of time, whenever they went in.
+    on_time: bool,
 }
 
 /// The place of no visitor.
@@ -121,9 +149,7 @@ impl Recorder {
             }
             None => self.open(app, visitor, guess, &event),
         };
-        let Event { at, arrival, effect, facts } = event;
-        let Place { relation, block, line } = place;
-        self.rows.push(Row { at, arrival, facts, group, relation, block, line, effect });
+        self.rows.push(Row::new(Recorded { event, guess, place }, group));
     }
 
     fn find(&self, visitor: &str, guess: Option<i64>) -> Option<u32> {
@@ -208,10 +234,7 @@ impl Recorder {
         let [Group { visitor, guess: Some(guess), session: None, is_left_out: false }] = self.groups.as_slice() else {
             return None;
         };
-        let events = self.rows.iter().map(|row| {
-            let Row { at, arrival, effect, ref facts, .. } = *row;
-            Event { at, arrival, effect, facts: facts.clone() }
-        });
+        let events = self.rows.iter().map(Row::event);
         (self.unassigned.is_empty() && !guess::is_drawn(*guess)).then_some((visitor, *guess, events))
     }
 
@@ -242,6 +265,22 @@ impl Recorder {
 }
 
 impl Arrivals {
+    /// Visitors, in order of their names, and rows that count in order of time, of groups that are still to be added.
+    pub fn on_time(visitors: Vec<VisitorRows>, rows: Vec<Row>) -> Self {
+        Arrivals { visitors, behind: rows, on_time: true, ..Arrivals::default() }
+    }
+
+    /// Adds the next group of rows: whose they are, and the session that they carry.
+    pub fn add_group(&mut self, visitor: u32, session: Option<i64>) {
+        self.visitor_of_group.push(visitor);
+        self.guesses.push(session);
+    }
+
+    /// Where rows are, and the sessions that they carry.
+    pub fn carried(&self) -> impl Iterator<Item = (Place, Option<i64>)> {
+        self.behind.iter().map(|row| (row.place(), self.guesses[row.group as usize]))
+    }
+
     /// Reads the rows of visitors, at places in order from a first one on, in place of their sessions.
     pub fn read_rows(&mut self, first: usize, places: &[usize]) {
         if places.is_empty() {
@@ -255,12 +294,12 @@ impl Arrivals {
         for row in &self.behind {
             let place = self.visitor_of_group[row.group as usize] as usize;
             if wanted.get(place).is_some_and(|wanted| *wanted) {
-                let Row { at, arrival, ref facts, group, relation, block, line, effect } = *row;
-                let event = Event { at, arrival, effect, facts: facts.clone() };
-                let place_of_row = Place { relation, block, line };
-                let guess = self.guesses[group as usize];
-                self.visitors[place].rows.push(Recorded { event, guess, place: place_of_row });
+                let guess = self.guesses[row.group as usize];
+                self.visitors[place].rows.push(Recorded { event: row.event(), guess, place: row.place() });
             }
+        }
+        if self.on_time {
+            places.iter().for_each(|place| self.visitors[first + place].rows.sort_by_key(|row| row.event.at));
         }
     }
 }

@@ -6,19 +6,18 @@ use sessionize_core::assignment::{Effect, Event};
 use sessionize_core::facts::{FACT_RULES, FACTS, Fact, Facts};
 
 use super::record::Recorded;
-use super::settings::{AppSettings, own_tables};
-use super::triggers::is_usable;
+use super::settings::{AppSettings, Columns, Tracked, own_tables};
+use super::triggers::{is_usable, read_facts};
+use crate::pg::block_range::{BlockRange, Spot};
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::{Argument, Connection, Plan, Row};
 use crate::pg::table::UserTable;
-use crate::pg::trigger::Place;
+use crate::pg::trigger::{Place, TriggerRow};
 
 /// A tracked table as SQL names it.
 pub struct EventTable {
     /// The table.
     pub relation: Oid,
-    /// Its application.
-    pub app: i32,
     /// Its name, qualified and quoted.
     pub name: String,
     /// The column of the session, quoted.
@@ -35,7 +34,7 @@ const READ_TABLES: &str = "
     SELECT events::oid, events::regclass::text, quote_ident(visitor), quote_ident(occurred_at), quote_ident(session_id),
            quote_ident(kind), quote_ident(customer), quote_ident(ip), quote_ident(country), quote_ident(channel),
            quote_ident(cart_items), quote_ident(cart_value), quote_ident(currency), session_id::text,
-           (SELECT atttypid FROM pg_attribute WHERE attrelid = events AND attname = visitor), app_id
+           (SELECT atttypid FROM pg_attribute WHERE attrelid = events AND attname = visitor)
       FROM sessionize.tracked_tables
      WHERE (app_id = $1 OR $1 IS NULL) AND (tracking_id = $2 OR $2 IS NULL)
        AND EXISTS (SELECT FROM pg_class WHERE oid = events)
@@ -66,7 +65,6 @@ fn read_table(row: &Row) -> Option<EventTable> {
     }
     Some(EventTable {
         relation: row.oid(1)?,
-        app: row.integer(16)?,
         name: row.text(2)?,
         session_id,
         session_column: row.text(14)?,
@@ -127,12 +125,31 @@ impl EventTable {
     }
 
     /// Reads the rows without session of one partition, or of the table, in a range of blocks.
-    pub fn unassigned_rows(&self, app: &AppSettings, leaf: &Leaf, mut each: impl FnMut(String, Recorded)) {
+    pub fn unassigned_rows(&self, tracked: &Tracked, leaf: &Leaf, mut each: impl FnMut(&str, Recorded)) {
+        let (app, columns) = (&tracked.app, &tracked.columns);
         let _owner = AsOwner::of_relation(leaf.relation);
+        if let Some(range) = &leaf.stored {
+            let mut visitor = String::new();
+            range.read(|row| {
+                row.take_apart(columns.last);
+                if row.datum(columns.session_id).is_none() && columns.visitor.write(row, &mut visitor) {
+                    stored_row(app, columns, row).into_iter().for_each(|row| each(&visitor, row));
+                }
+            });
+            return;
+        }
         let connection = Connection::open();
         let sql = format!("SELECT {} FROM ONLY {} AS event WHERE {}", self.columns, leaf.name, leaf.unassigned(self));
         let rows = connection.run_once(&sql, &[], &[]);
-        rows.iter().filter_map(|row| read_row(app, &row)).for_each(|(visitor, row)| each(visitor, row));
+        rows.iter().filter_map(|row| read_row(app, &row)).for_each(|(visitor, row)| each(&visitor, row));
+    }
+
+    /// Writes sessions into rows of the same range, which come in order of their spots, without the executor; gives how many
+    /// rows were written. None where only [`EventTable::point_unassigned`] can do it.
+    pub fn write_sessions(&self, tracked: &Tracked, leaf: &Leaf, sessions: &[(Spot, i64)]) -> Option<usize> {
+        let range = leaf.stored.as_ref()?;
+        let _owner = AsOwner::of_relation(leaf.relation);
+        range.write(tracked.columns.session_id, sessions)
     }
 
     /// Writes into the rows of the same range what `sessionize.backfilled_session` says of their places; gives how many
@@ -165,12 +182,19 @@ pub struct Leaf {
     pub name: String,
     /// The first block, and the one after the last.
     pub blocks: (u32, u32),
+    /// The rows, where they can be read as they are stored.
+    stored: Option<BlockRange>,
 }
 
 impl Leaf {
     /// A range of blocks; none where the partition was dropped.
     pub fn new(relation: Oid, blocks: (u32, u32)) -> Option<Self> {
-        Some(Leaf { relation, name: UserTable::to_read(relation)?.name, blocks })
+        Some(Leaf {
+            relation,
+            name: UserTable::to_read(relation)?.name,
+            blocks,
+            stored: BlockRange::open(relation, blocks),
+        })
     }
 
     fn unassigned(&self, table: &EventTable) -> String {
@@ -183,6 +207,16 @@ impl Leaf {
 }
 
 /// A row as if its event had arrived on time; none where it can have no session.
+fn stored_row(app: &AppSettings, columns: &Columns, row: &TriggerRow) -> Option<Recorded> {
+    let at: Instant = row.instant(columns.occurred_at)?;
+    let at = app.app.admits(Some(at), at).ok()?;
+    let kind = columns.kind.filter(|_| app.knows_kinds()).and_then(|kind| kind.of(row));
+    let effect = app.effect(kind.as_deref());
+    let facts = if effect == Effect::Passive { None } else { read_facts(columns, row, at) };
+    Some(Recorded { event: Event { at, arrival: at, effect, facts }, guess: None, place: row.place() })
+}
+
+/// The same of a row that a statement gave.
 fn read_row(app: &AppSettings, row: &Row) -> Option<(String, Recorded)> {
     let visitor = row.text(3)?;
     let at: Instant = row.instant(4)?;

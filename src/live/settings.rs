@@ -183,17 +183,22 @@ pub fn of_firing(firing: &Firing) -> Rc<Tracked> {
 
 #[cold]
 fn find_tracked(firing: &Firing, relation: Oid, tracking: i32) -> Rc<Tracked> {
-    own_tables();
-    let found = KNOWN.with_borrow(|known| known.tracked.get(&(relation, tracking)).cloned());
-    let tracked = found.unwrap_or_else(|| {
-        transaction::watch(relation);
-        Rc::new(read_tracked(relation, tracking).unwrap_or_else(|| raise_misused(firing)))
-    });
-    KNOWN.with_borrow_mut(|known| {
-        known.tracked.insert((relation, tracking), Rc::clone(&tracked));
-        known.latest = Some((relation, tracking, Rc::clone(&tracked)));
-    });
+    let tracked = tracked(relation, tracking).unwrap_or_else(|| raise_misused(firing));
+    KNOWN.with_borrow_mut(|known| known.latest = Some((relation, tracking, Rc::clone(&tracked))));
     tracked
+}
+
+/// A tracked table by its tracking number, as seen from the table itself or one of its partitions; none where it is not
+/// tracked under that number.
+pub fn tracked(relation: Oid, tracking: i32) -> Option<Rc<Tracked>> {
+    own_tables();
+    if let Some(tracked) = KNOWN.with_borrow(|known| known.tracked.get(&(relation, tracking)).cloned()) {
+        return Some(tracked);
+    }
+    transaction::watch(relation);
+    let tracked = Rc::new(read_tracked(relation, tracking)?);
+    KNOWN.with_borrow_mut(|known| known.tracked.insert((relation, tracking), Rc::clone(&tracked)));
+    Some(tracked)
 }
 
 fn raise_misused(firing: &Firing) -> ! {

@@ -35,11 +35,15 @@ pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
     }
 }
 
-/// Settles rows that were there before, and passes the sessions of rows to `point`. Rows that get no session are not
-/// counted, for nobody waits for them.
-pub fn settle_on_time(app: &AppSettings, arrivals: &mut Arrivals, point: impl FnOnce(Vec<(Place, Option<i64>)>)) {
+/// Settles rows that were there before, and passes those to `point` that get another session than they carry. Rows that get
+/// no session are not counted, for nobody waits for them.
+pub fn settle_on_time(
+    app: &AppSettings,
+    arrivals: &mut Arrivals,
+    point: impl FnOnce(&Arrivals, FxHashMap<Place, Option<i64>>),
+) {
     let outcome = write_visitors(app, arrivals);
-    point(outcome.misplaced.into_values().flatten().collect());
+    point(arrivals, outcome.misplaced.into_values().flatten().collect());
     merge(app.id, &outcome.merged);
 }
 
@@ -130,7 +134,8 @@ fn settle_visitors(
     let mut loaded: Vec<Vec<Session>> = vec![Vec::new(); visitors.len()];
     let known: Vec<usize> = (0..visitors.len()).filter(|place| known[*place]).collect();
     let wanted_of_known: Vec<Wanted> = known.iter().map(|place| wanted(app, &visitors[*place])).collect();
-    load_sessions(&connection, app.id, &wanted_of_known, |place, session| loaded[known[place]].push(session));
+    let locked =
+        load_sessions(&connection, app.id, &wanted_of_known, |place, session| loaded[known[place]].push(session));
 
     let mut decided: Vec<Option<History>> =
         visitors.iter().zip(&loaded).map(|(rows, before)| adopt(app, calendar, rows, before)).collect();
@@ -171,7 +176,7 @@ fn settle_visitors(
         }
     }
     insert_sessions(&connection, app.id, new);
-    update_sessions(&connection, changed);
+    update_sessions(&connection, app.id, changed, &locked);
     let absorbed: Vec<i64> = outcome.merged[merged_before..].iter().map(|(absorbed, _)| *absorbed).collect();
     retire_sessions(&connection, &absorbed);
     note_status_changes(&connection, app.id, &statuses);

@@ -11,9 +11,11 @@ use sessionize_core::facts::{FACTS, Fact, Facts};
 use sessionize_core::instant::DAY;
 use sessionize_core::{Instant, State, assignment};
 
+use super::grow::session_of;
 use super::guess::Guess;
 use super::settings::{OwnTables, own_tables};
 use crate::pg::growth::FixedColumns;
+use crate::pg::known_sessions::{self, Version};
 use crate::pg::new_sessions::{self, NewRow};
 use crate::pg::owner::AsOwner;
 use crate::pg::sessions::{Direction, Glimpse, VisitorIndex};
@@ -116,35 +118,65 @@ const LOAD: Statement = Statement {
 /// A visitor, and the span of time in which sessions may concern their events.
 pub type Wanted<'v> = (&'v str, Instant, Instant);
 
+/// Where the rows of sessions are that were locked without a statement.
+pub type Locked = FxHashMap<i64, Version>;
+
 /// Locks and reads the sessions of visitors, who must be locked: those in the span asked for, and their neighbours. Gives
 /// them with the visitor's place in the request.
-pub fn load_sessions(connection: &Connection, app: i32, wanted: &[Wanted], mut each: impl FnMut(usize, Session)) {
+pub fn load_sessions(
+    connection: &Connection,
+    app: i32,
+    wanted: &[Wanted],
+    mut each: impl FnMut(usize, Session),
+) -> Locked {
     let OwnTables { sessions, sessions_of_visitor, .. } = own_tables();
     let mut places = FxHashMap::default();
+    let mut plain = Vec::new();
     {
         let index = VisitorIndex::open(sessions, sessions_of_visitor);
         for (place, (visitor, low, high)) in wanted.iter().enumerate() {
-            let mut see = |session: Glimpse| places.insert(session.id, place);
+            let mut see = |session: Glimpse| {
+                places.insert(session.id, place);
+                plain.extend(index.plain());
+            };
             // Back to a session before the span that has no other beside it: what lies before that one is far away.
-            index.walk(app, visitor, Direction::BackFrom(*high), |session| {
+            let mut see_back = |session: Glimpse| {
                 see(session);
                 session.first >= *low || session.cancelled || session.next_first == Instant::MIN
+            };
+            // Mostly nothing begins later, and one walk is enough.
+            let mut later = false;
+            index.walk(app, visitor, Direction::BackFrom(Instant::MAX), |session| {
+                later |= session.first > *high;
+                !later && see_back(session)
             });
-            index.walk(app, visitor, Direction::After(*high), |session| {
-                see(session);
-                session.cancelled
-            });
+            if later {
+                index.walk(app, visitor, Direction::BackFrom(*high), see_back);
+                index.walk(app, visitor, Direction::After(*high), |session| {
+                    see(session);
+                    session.cancelled
+                });
+            }
         }
     }
-    if places.is_empty() {
-        return;
+    let mut locked = Locked::default();
+    plain.sort_unstable_by_key(|(columns, _)| columns.id);
+    let versions: Vec<Version> = plain.iter().map(|(_, version)| *version).collect();
+    for ((columns, version), is_locked) in plain.iter().zip(known_sessions::lock(sessions, &versions)) {
+        if is_locked && let Some(place) = places.remove(&columns.id) {
+            locked.insert(columns.id, *version);
+            each(place, session_of(columns));
+        }
     }
-    let ids = Argument::wide_array(BIGINT, places.keys().map(|id| Some(*id)));
-    let rows: Rows = kept!(connection, LOAD, &[ids]);
-    for row in rows.iter() {
-        let session = read_session(&row).expect("columns that are never null");
-        each(places[&session.id], session);
+    if !places.is_empty() {
+        let ids = Argument::wide_array(BIGINT, places.keys().map(|id| Some(*id)));
+        let rows: Rows = kept!(connection, LOAD, &[ids]);
+        for row in rows.iter() {
+            let session = read_session(&row).expect("columns that are never null");
+            each(places[&session.id], session);
+        }
     }
+    locked
 }
 
 fn read_session(row: &Row) -> Option<Session> {
@@ -189,11 +221,11 @@ impl Written<'_> {
         converted_at.is_none() && cancelled_at.is_none() && facts.is_none()
     }
 
-    /// A new row.
-    fn row(&self, app: i32, token: [u8; 16]) -> NewRow<'_> {
+    /// The columns of times and counts.
+    fn columns(&self, app: i32) -> FixedColumns {
         let Session { id, first, last, closes_at, expires_at, opened_at, next_first, events, passive, late, .. } =
             *self.session;
-        let fixed = FixedColumns {
+        FixedColumns {
             id,
             first,
             last,
@@ -206,8 +238,12 @@ impl Written<'_> {
             late,
             app_id: app,
             last_day: last.div_euclid(DAY) as i32,
-        };
-        NewRow { fixed, visitor: self.visitor, token }
+        }
+    }
+
+    /// A new row.
+    fn row(&self, app: i32, token: [u8; 16]) -> NewRow<'_> {
+        NewRow { fixed: self.columns(app), visitor: self.visitor, token }
     }
 }
 
@@ -366,9 +402,15 @@ const UPDATE_PLAIN: Statement = Statement {
     types: &[BIGINTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, INSTANTS, BIGINTS, BIGINTS, BIGINTS],
 };
 
-/// Writes sessions that were there before.
-pub fn update_sessions(connection: &Connection, sessions: Vec<Written>) {
+/// Writes sessions that were there before, without a statement those that were locked without one and not changed since.
+pub fn update_sessions(connection: &Connection, app: i32, sessions: Vec<Written>, locked: &Locked) {
     let (plain, others): (Vec<Written>, Vec<Written>) = sessions.into_iter().partition(Written::is_plain);
+    let (at_hand, plain): (Vec<Written>, Vec<Written>) =
+        plain.into_iter().partition(|written| locked.contains_key(&written.session.id));
+    let mut rows: Vec<(Version, FixedColumns)> =
+        at_hand.iter().map(|written| (locked[&written.session.id], written.columns(app))).collect();
+    rows.sort_unstable_by_key(|(_, columns)| columns.id);
+    known_sessions::change(own_tables().sessions, &rows);
     for sessions in plain.chunks(WRITTEN_AT_ONCE) {
         kept!(connection, UPDATE_PLAIN, &time_arrays(sessions));
     }

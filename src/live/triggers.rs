@@ -68,7 +68,8 @@ fn read_event(app: &AppSettings, columns: &Columns, row: &TriggerRow, with_facts
     Ok(Event { at, arrival, effect, facts })
 }
 
-fn read_facts(columns: &Columns, row: &TriggerRow, at: Instant) -> Option<Box<Facts>> {
+/// What an event says about its session.
+pub fn read_facts(columns: &Columns, row: &TriggerRow, at: Instant) -> Option<Box<Facts>> {
     let columns = columns.facts.as_ref()?;
     let fact = |place: usize| {
         let value = columns[place]?.of(row).filter(|value| is_usable(FACT_RULES[place].0, value))?;

@@ -35,6 +35,37 @@ pub struct FixedColumns {
     pub last_day: i32,
 }
 
+impl FixedColumns {
+    /// Reads the columns from their places, counted from 0.
+    pub fn read(column: impl Fn(usize) -> i64) -> Self {
+        FixedColumns {
+            id: column(0),
+            first: column(1),
+            last: column(2),
+            closes_at: column(3),
+            expires_at: column(4),
+            opened_at: column(5),
+            next_first: column(6),
+            events: column(7),
+            passive: column(8),
+            late: column(9),
+            app_id: column(10) as i32,
+            last_day: column(11) as i32,
+        }
+    }
+
+    /// A column by its place, counted from 0; none where other columns begin.
+    pub fn column(&self, place: usize) -> Option<i64> {
+        let FixedColumns {
+            id, first, last, closes_at, expires_at, opened_at, next_first, events, passive, late, ..
+        } = *self;
+        let (app_id, last_day) = (i64::from(self.app_id), i64::from(self.last_day));
+        let columns =
+            [id, first, last, closes_at, expires_at, opened_at, next_first, events, passive, late, app_id, last_day];
+        columns.get(place).copied()
+    }
+}
+
 const FIXED_TYPES: [pg_sys::Oid; 12] = [
     pg_sys::INT8OID,
     pg_sys::TIMESTAMPTZOID,
@@ -178,7 +209,7 @@ unsafe fn fetch(
 
 /// # Safety
 /// The row must be one of a table that starts with the fixed columns.
-unsafe fn columns_of(row: pg_sys::HeapTuple) -> *mut FixedColumns {
+pub(super) unsafe fn columns_of(row: pg_sys::HeapTuple) -> *mut FixedColumns {
     // SAFETY: the caller vouches for the row.
     unsafe {
         let header = (*row).t_data;

@@ -1,11 +1,15 @@
 //! Thin wrappers over PostgreSQL: the only place with `unsafe`. What they hand out is safe to use.
 
+pub mod block_range;
 pub mod call;
 pub mod error;
 pub mod growth;
+pub mod indexes;
+pub mod known_sessions;
 pub mod memory;
 pub mod new_sessions;
 pub mod owner;
+pub mod rewriting;
 pub mod rows;
 pub mod session_log;
 pub mod sessions;

@@ -5,7 +5,11 @@ use std::ffi::CStr;
 
 use pgrx::pg_sys;
 
+use super::block_range::Spot;
+use super::error::passing_errors;
 use super::growth::{FixedColumns, starts_with_fixed_columns};
+use super::indexes::{Index, Indexes, spot_of};
+use super::rewriting::pause;
 use super::sessions::column;
 
 /// A session to be written, of which nothing is known but times and counts.
@@ -18,29 +22,38 @@ pub struct NewRow<'s> {
     pub token: [u8; 16],
 }
 
-/// So many rows are written before they are entered into the indexes, which bounds the memory of their copies.
-const AT_ONCE: usize = 1 << 13;
+/// So many rows are written before they are entered into the indexes, which bounds the memory of their order.
+const AT_ONCE: usize = 1 << 18;
 
-/// Writes rows; says no, and writes nothing, where somebody has added what only the executor knows to respect: triggers,
-/// constraints, columns, rules, policies.
+/// So many rows are written by one call.
+const PER_CALL: usize = 1 << 10;
+
+/// Writes rows, which come in order of their ids; says no, and writes nothing, where somebody has added what only the
+/// executor knows to respect: triggers, constraints, columns, rules, policies, indexes of expressions.
 pub fn insert(table: pg_sys::Oid, rows: &[NewRow]) -> bool {
-    // SAFETY: what is opened here is closed again; after an error PostgreSQL releases it with the transaction. Memory
-    // is that of the executor state, which outlives everything made here.
+    // SAFETY: what is opened here is closed again; after an error PostgreSQL releases it with the transaction.
     unsafe {
         let relation = pg_sys::table_open(table, pg_sys::RowExclusiveLock as i32);
-        let state = pg_sys::CreateExecutorState();
-        let caller = pg_sys::MemoryContextSwitchTo((*state).es_query_cxt);
-        let indexes = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
-        (*indexes).type_ = pg_sys::NodeTag::T_ResultRelInfo;
-        pg_sys::InitResultRelInfo(indexes, relation, 0, std::ptr::null_mut(), 0);
-        pg_sys::ExecOpenIndices(indexes, false);
-        let possible = is_as_made(relation) && entries(indexes).all(|(index, info)| is_ordinary(index, info));
+        let indexes = Indexes::open(relation);
+        let possible = is_as_made(relation, Operation::Insert) && indexes.all.iter().all(Index::is_ordinary);
         if possible {
-            write(relation, indexes, state, rows);
+            let state = pg_sys::CreateExecutorState();
+            let memory = (*pg_sys::MakePerTupleExprContext(state)).ecxt_per_tuple_memory;
+            let caller = pg_sys::MemoryContextSwitchTo((*state).es_query_cxt);
+            let mut targets: Vec<Target> = indexes.all.iter().map(|index| Target::new(index, state)).collect();
+            pg_sys::MemoryContextSwitchTo(memory);
+            for rows in rows.chunks(AT_ONCE) {
+                let spots = store(relation, state, &mut targets, rows);
+                for target in &targets {
+                    let order = target.order_of(rows);
+                    // One guard for all rows, and so below: an error jumps over nothing that has to be dropped.
+                    passing_errors(|| target.enter(relation, memory, rows, &spots, &order));
+                }
+            }
+            pg_sys::MemoryContextSwitchTo(caller);
+            pg_sys::FreeExecutorState(state);
         }
-        pg_sys::ExecCloseIndices(indexes);
-        pg_sys::MemoryContextSwitchTo(caller);
-        pg_sys::FreeExecutorState(state);
+        indexes.close();
         pg_sys::table_close(relation, pg_sys::NoLock as i32);
         if possible {
             pg_sys::CommandCounterIncrement();
@@ -49,204 +62,230 @@ pub fn insert(table: pg_sys::Oid, rows: &[NewRow]) -> bool {
     }
 }
 
+/// Puts rows into the table, and gives their spots; tells partial indexes which rows are theirs.
+///
 /// # Safety
-/// The table must be as it was made, and its indexes be open and ordinary.
-unsafe fn write(
+/// The table must be as it was made, and the state's memory for single rows be the current one.
+unsafe fn store(
     relation: pg_sys::Relation,
-    indexes: *mut pg_sys::ResultRelInfo,
     state: *mut pg_sys::EState,
+    targets: &mut [Target],
     rows: &[NewRow],
-) {
-    // SAFETY: slots and rows have the layout of the table.
+) -> Vec<Spot> {
+    let mut spots = Vec::with_capacity(rows.len());
+    // SAFETY: slots and rows have the layout of the table; each slot owns its row, and frees it for the next.
     unsafe {
-        let columns = pg_sys::CreateTupleDescCopy((*relation).rd_att);
-        let normal = text(b"normal");
-        let mut slots: Vec<*mut pg_sys::TupleTableSlot> = (0..rows.len().min(AT_ONCE))
+        let (memory, context) = ((*state).es_query_cxt, (*state).es_per_tuple_exprcontext);
+        let columns = (*relation).rd_att;
+        pg_sys::MemoryContextSwitchTo(memory);
+        let mut slots: Vec<*mut pg_sys::TupleTableSlot> = (0..rows.len().min(PER_CALL))
             .map(|_| pg_sys::MakeSingleTupleTableSlot(columns, &raw const pg_sys::TTSOpsHeapTuple))
             .collect();
-        for rows in rows.chunks(AT_ONCE) {
-            for (slot, row) in slots.iter().zip(rows) {
-                pg_sys::ExecStoreHeapTuple(form(columns, row, normal), *slot, true);
-            }
+        pg_sys::MemoryContextSwitchTo((*context).ecxt_per_tuple_memory);
+        targets.iter_mut().for_each(|target| target.wants.clear());
+        for rows in rows.chunks(PER_CALL) {
             let (count, command) = (rows.len() as i32, pg_sys::GetCurrentCommandId(true));
-            pg_sys::heap_multi_insert(relation, slots.as_mut_ptr(), count, command, 0, std::ptr::null_mut());
-            for (index, info) in entries(indexes) {
-                let order = order_in(info, rows);
-                enter(relation, index, info, state, order.iter().map(|place| slots[*place as usize]));
-            }
+            targets.iter_mut().for_each(|target| target.make_room(rows.len()));
+            passing_errors(|| {
+                for (slot, row) in slots.iter().zip(rows) {
+                    raw::ExecStoreHeapTuple(form(columns, row, memory), *slot, true);
+                }
+                raw::heap_multi_insert(relation, slots.as_mut_ptr(), count, command, 0, std::ptr::null_mut());
+                for target in targets.iter_mut() {
+                    target.judge(context, slots.get(..rows.len()).unwrap_or_default());
+                }
+            });
+            spots.extend(slots[..rows.len()].iter().map(|slot| spot_of(&(**slot).tts_tid)));
+            pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory);
         }
+        slots.into_iter().for_each(|slot| pg_sys::ExecDropSingleTupleTableSlot(slot));
     }
+    spots
 }
 
+/// Makes a row in some memory.
+///
 /// # Safety
-/// The columns must be those of the table as it was made.
-unsafe fn form(columns: pg_sys::TupleDesc, row: &NewRow, normal: pg_sys::Datum) -> pg_sys::HeapTuple {
-    let FixedColumns { id, first, last, closes_at, expires_at, opened_at, next_first, .. } = row.fixed;
-    let FixedColumns { events, passive, late, app_id, last_day, .. } = row.fixed;
-    let wide = [id, first, last, closes_at, expires_at, opened_at, next_first, events, passive, late];
+/// Under a guard, in memory that is soon forgotten; the columns must be those of the table as it was made.
+unsafe fn form(columns: pg_sys::TupleDesc, row: &NewRow, memory: pg_sys::MemoryContext) -> pg_sys::HeapTuple {
     let mut values = [pg_sys::Datum::null(); column::COUNT];
     let mut nulls = [true; column::COUNT];
-    for (value, known) in values.iter_mut().zip(wide) {
-        *value = pg_sys::Datum::from(known);
+    for (place, (value, null)) in values.iter_mut().zip(&mut nulls).enumerate() {
+        // SAFETY: the caller vouches for the memory.
+        if let Some(known) = unsafe { row.value(place) } {
+            (*value, *null) = (known, false);
+        }
     }
-    // SAFETY: the texts and the row are copies in the current memory, the former no longer needed when the latter is made.
+    // SAFETY: there are as many values as columns.
     unsafe {
-        let (visitor, token) = (text(row.visitor.as_bytes()), text(&row.token));
-        let others = [pg_sys::Datum::from(app_id), pg_sys::Datum::from(last_day), visitor, token, normal];
-        values[wide.len()..][..others.len()].copy_from_slice(&others);
-        values[column::RISK_SCORE - 1] = pg_sys::Datum::from(0_i16);
-        nulls[..column::RISK_SCORE].fill(false);
-        let formed = pg_sys::heap_form_tuple(columns, values.as_mut_ptr(), nulls.as_mut_ptr());
-        pg_sys::pfree(visitor.cast_mut_ptr());
-        pg_sys::pfree(token.cast_mut_ptr());
+        let texts = pg_sys::MemoryContextSwitchTo(memory);
+        let formed = raw::heap_form_tuple(columns, values.as_mut_ptr(), nulls.as_mut_ptr());
+        pg_sys::MemoryContextSwitchTo(texts);
         formed
     }
 }
 
-/// # Safety
-/// The text lives as long as the current memory context.
-unsafe fn text(bytes: &[u8]) -> pg_sys::Datum {
-    // SAFETY: the bytes are as many as said.
-    unsafe { pg_sys::Datum::from(pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast(), bytes.len() as i32)) }
-}
-
-/// The open indexes.
-///
-/// # Safety
-/// The indexes must stay open as long as the result is used.
-unsafe fn entries(
-    indexes: *mut pg_sys::ResultRelInfo,
-) -> impl Iterator<Item = (pg_sys::Relation, *mut pg_sys::IndexInfo)> {
-    // SAFETY: both arrays have as many entries as said.
-    unsafe {
-        let (relations, infos) = ((*indexes).ri_IndexRelationDescs, (*indexes).ri_IndexRelationInfo);
-        (0..(*indexes).ri_NumIndices as usize)
-            .map(move |place| (*relations.add(place), *infos.add(place)))
-            .filter(|(_, info)| (**info).ii_ReadyForInserts)
+impl NewRow<'_> {
+    /// A column, counted from 0, that is not NULL in a new session.
+    ///
+    /// # Safety
+    /// Under a guard; texts live as long as the current memory context.
+    unsafe fn value(&self, place: usize) -> Option<pg_sys::Datum> {
+        let text = |bytes: &[u8]| {
+            // SAFETY: the bytes are as many as said.
+            unsafe { pg_sys::Datum::from(raw::cstring_to_text_with_len(bytes.as_ptr().cast(), bytes.len() as i32)) }
+        };
+        match place + 1 {
+            column::VISITOR => Some(text(self.visitor.as_bytes())),
+            column::TOKEN => Some(text(&self.token)),
+            column::RISK => Some(text(b"normal")),
+            column::RISK_SCORE => Some(pg_sys::Datum::from(0_i16)),
+            _ => self.fixed.column(place).map(pg_sys::Datum::from),
+        }
     }
 }
 
-/// The places of rows in the order that makes entering them into an index walk through it from left to right. Rows come
-/// in order of their ids, which nearly is the order of time.
-///
-/// # Safety
-/// The index must be open.
-unsafe fn order_in(info: *mut pg_sys::IndexInfo, rows: &[NewRow]) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-    let row = |place: &u32| &rows[*place as usize];
-    // SAFETY: the index is open.
-    let info = unsafe { &*info };
-    let keys = &info.ii_IndexAttrNumbers[..info.ii_NumIndexKeyAttrs as usize];
-    match keys.iter().map(|key| *key as usize).find(|key| *key != column::APP_ID) {
-        Some(column::VISITOR) => order.sort_unstable_by_key(|place| (row(place).visitor, row(place).fixed.first)),
-        Some(column::TOKEN) => order.sort_unstable_by_key(|place| row(place).token),
-        Some(column::STARTED_AT) => order.sort_unstable_by_key(|place| (row(place).fixed.first, row(place).fixed.id)),
-        _ => {}
+/// An index to be entered.
+struct Target<'i> {
+    index: &'i Index,
+    /// What an index of some rows asks of them; null where it is one of all.
+    condition: *mut pg_sys::ExprState,
+    /// Whether the condition looks at nothing in which new sessions differ.
+    decides_alike: bool,
+    /// Whether it wants each of the rows, as far as they were judged; empty where there is no condition.
+    wants: Vec<bool>,
+}
+
+/// The columns in which new sessions of an application differ; 0 stands for all of them.
+const DIFFERENT: std::ops::RangeInclusive<usize> = 0..=column::TOKEN;
+
+impl<'i> Target<'i> {
+    /// # Safety
+    /// The index must stay open, and the state live, as long as the result is in use.
+    unsafe fn new(index: &'i Index, state: *mut pg_sys::EState) -> Self {
+        let condition = index.condition();
+        // SAFETY: the condition is one over the columns of the table, which is relation number 1 in it.
+        unsafe {
+            let mut columns = std::ptr::null_mut();
+            pg_sys::pull_varattnos(condition.cast(), 1, &mut columns);
+            let looks_at =
+                |column| pg_sys::bms_is_member(column as i32 - pg_sys::FirstLowInvalidHeapAttributeNumber, columns);
+            let condition =
+                if condition.is_null() { std::ptr::null_mut() } else { pg_sys::ExecPrepareQual(condition, state) };
+            Target { index, condition, decides_alike: !DIFFERENT.into_iter().any(looks_at), wants: Vec::new() }
+        }
     }
-    order
-}
 
-unsafe extern "C-unwind" {
-    /// Declared in catalog/index.h, access/genam.h and utils/memutils.h: here without a guard, for one stands around all
-    /// rows of an index.
-    fn FormIndexDatum(
-        info: *mut pg_sys::IndexInfo,
-        slot: *mut pg_sys::TupleTableSlot,
-        state: *mut pg_sys::EState,
-        values: *mut pg_sys::Datum,
-        nulls: *mut bool,
-    );
-    fn index_insert(
-        index: pg_sys::Relation,
-        values: *mut pg_sys::Datum,
-        nulls: *mut bool,
-        row: pg_sys::ItemPointer,
-        table: pg_sys::Relation,
-        check: pg_sys::IndexUniqueCheck::Type,
-        unchanged: bool,
-        info: *mut pg_sys::IndexInfo,
-    ) -> bool;
-    fn MemoryContextReset(context: pg_sys::MemoryContext);
-}
+    fn make_room(&mut self, count: usize) {
+        if !self.condition.is_null() {
+            self.wants.reserve(count);
+        }
+    }
 
-/// Enters rows into an index.
-///
-/// # Safety
-/// The index must belong to the relation, both open for writing, and the slots hold stored rows of it.
-unsafe fn enter(
-    relation: pg_sys::Relation,
-    index: pg_sys::Relation,
-    info: *mut pg_sys::IndexInfo,
-    state: *mut pg_sys::EState,
-    slots: impl Iterator<Item = *mut pg_sys::TupleTableSlot>,
-) {
-    // SAFETY: this is what the executor does for one row and all indexes; what a row needs is forgotten before the next.
-    // Nothing inside the guard has to be dropped.
-    unsafe {
-        let predicate = (*info).ii_Predicate;
-        if !predicate.is_null() && (*info).ii_PredicateState.is_null() {
-            (*info).ii_PredicateState = pg_sys::ExecPrepareQual(predicate, state);
-        }
-        let one_for_all = asks_for_what_is_alike(predicate);
-        if (*state).es_per_tuple_exprcontext.is_null() {
-            pg_sys::MakePerTupleExprContext(state);
-        }
-        let context = (*state).es_per_tuple_exprcontext;
-        let unique = (*(*index).rd_index).indisunique;
-        let check =
-            if unique { pg_sys::IndexUniqueCheck::UNIQUE_CHECK_YES } else { pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO };
-        let mut values = [pg_sys::Datum::null(); pg_sys::INDEX_MAX_KEYS as usize];
-        let mut nulls = [false; pg_sys::INDEX_MAX_KEYS as usize];
-        let caller = pg_sys::MemoryContextSwitchTo((*context).ecxt_per_tuple_memory);
-        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+    /// Notes which of some more rows the index wants.
+    ///
+    /// # Safety
+    /// Under a guard, with room in `wants` for all of them; the slots must hold rows of the table.
+    unsafe fn judge(&mut self, context: *mut pg_sys::ExprContext, slots: &[*mut pg_sys::TupleTableSlot]) {
+        // SAFETY: an expression says itself how it is evaluated; a condition is never NULL.
+        unsafe {
+            let Some(evaluate) = self.condition.as_ref().and_then(|condition| condition.evalfunc) else { return };
             for slot in slots {
-                (*context).ecxt_scantuple = slot;
-                if holds((*info).ii_PredicateState, context) {
-                    FormIndexDatum(info, slot, state, values.as_mut_ptr(), nulls.as_mut_ptr());
-                    let row = &raw mut (*slot).tts_tid;
-                    index_insert(index, values.as_mut_ptr(), nulls.as_mut_ptr(), row, relation, check, false, info);
-                } else if one_for_all {
-                    break;
+                let wants = match self.wants.first() {
+                    Some(first) if self.decides_alike => *first,
+                    _ => {
+                        let mut null = false;
+                        (*context).ecxt_scantuple = *slot;
+                        evaluate(self.condition, context, &mut null).value() & 0xff != 0
+                    }
+                };
+                if self.wants.len() < self.wants.capacity() {
+                    self.wants.push(wants);
                 }
-                MemoryContextReset((*context).ecxt_per_tuple_memory);
-            }
-        });
-        pg_sys::MemoryContextSwitchTo(caller);
-    }
-}
-
-/// Whether a row is one that a partial index wants.
-///
-/// # Safety
-/// The predicate must be none or one prepared for the row that the context shows, and a guard stand around the call.
-unsafe fn holds(predicate: *mut pg_sys::ExprState, context: *mut pg_sys::ExprContext) -> bool {
-    // SAFETY: an expression says itself how it is evaluated; a condition is never NULL.
-    unsafe {
-        let Some(evaluate) = predicate.as_ref().and_then(|predicate| predicate.evalfunc) else { return true };
-        let mut null = false;
-        evaluate(predicate, context, &mut null).value() & 0xff != 0
-    }
-}
-
-/// Whether a condition asks for nothing but columns that have the same value in all rows written here: those behind the
-/// token. Most partial indexes want no row at all, and the first one tells.
-///
-/// # Safety
-/// The predicate must be that of an open index, or none.
-unsafe fn asks_for_what_is_alike(predicate: *mut pg_sys::List) -> bool {
-    // SAFETY: the caller vouches for the predicate, whose columns are all of one table, numbered 1.
-    unsafe {
-        let (mut columns, mut member) = (std::ptr::null_mut(), -1);
-        pg_sys::pull_varattnos(predicate.cast(), 1, &mut columns);
-        loop {
-            member = pg_sys::bms_next_member(columns, member);
-            if member < 0 {
-                return true;
-            }
-            if member + pg_sys::FirstLowInvalidHeapAttributeNumber <= column::TOKEN as i32 {
-                return false;
             }
         }
+    }
+
+    /// The places of the rows that belong into the index, in the order that makes entering them walk through it from left
+    /// to right. Rows come in order of their ids, which nearly is the order of time.
+    fn order_of(&self, rows: &[NewRow]) -> Vec<u32> {
+        let mut order: Vec<(u64, u32)> = if self.condition.is_null() {
+            (0..rows.len() as u32).map(|place| (0, place)).collect()
+        } else {
+            self.wants.iter().zip(0..).filter(|(wants, _)| **wants).map(|(_, place)| (0, place)).collect()
+        };
+        let row = |place: &u32| &rows[*place as usize];
+        // Most comparisons end with the first bytes, which lie side by side here.
+        match self.index.columns.iter().map(|place| place + 1).find(|number| *number != column::APP_ID) {
+            Some(column::VISITOR) => {
+                order.iter_mut().for_each(|(begins, place)| *begins = first_bytes(row(place).visitor.as_bytes()));
+                let rest = |place: &u32| (row(place).visitor, row(place).fixed.first);
+                order
+                    .sort_unstable_by(|one, other| one.0.cmp(&other.0).then_with(|| rest(&one.1).cmp(&rest(&other.1))));
+            }
+            Some(column::TOKEN) => {
+                order.iter_mut().for_each(|(begins, place)| *begins = first_bytes(&row(place).token));
+                order.sort_unstable();
+            }
+            Some(column::STARTED_AT) => {
+                order.sort_unstable_by_key(|(_, place)| (row(place).fixed.first, *place));
+            }
+            _ => {}
+        }
+        order.into_iter().map(|(_, place)| place).collect()
+    }
+
+    /// Enters rows.
+    ///
+    /// # Safety
+    /// Under a guard, with that memory as the current one; the rows must be stored in those spots.
+    unsafe fn enter(
+        &self,
+        relation: pg_sys::Relation,
+        memory: pg_sys::MemoryContext,
+        rows: &[NewRow],
+        spots: &[Spot],
+        order: &[u32],
+    ) {
+        for (count, place) in order.iter().enumerate() {
+            let place = *place as usize;
+            if let (Some(row), Some(spot)) = (rows.get(place), spots.get(place)) {
+                // SAFETY: the caller vouches for the rows; what one needs is forgotten before the next.
+                unsafe {
+                    self.index.enter(relation, |column| row.value(column), *spot, None);
+                    raw::MemoryContextReset(memory);
+                    pause(count);
+                }
+            }
+        }
+    }
+}
+
+/// The first bytes of a text as a number that is in the same order.
+fn first_bytes(text: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.iter_mut().zip(text).for_each(|(byte, known)| *byte = *known);
+    u64::from_be_bytes(bytes)
+}
+
+/// What is done to the table, and the trigger that need not fire for it: whoever settles events notes their days himself.
+#[derive(Clone, Copy)]
+pub(super) enum Operation {
+    /// Rows go in.
+    Insert,
+    /// Rows are changed.
+    Update,
+}
+
+impl Operation {
+    fn fires(self, trigger: &pg_sys::Trigger) -> bool {
+        let (operation, notes_days) = match self {
+            Operation::Insert => (pg_sys::TRIGGER_TYPE_INSERT, c"note_inserted_day"),
+            Operation::Update => (pg_sys::TRIGGER_TYPE_UPDATE, c"note_updated_day"),
+        };
+        // SAFETY: the name of a trigger is terminated.
+        let name = unsafe { CStr::from_ptr(trigger.tgname) };
+        u32::from(trigger.tgtype as u16) & operation != 0 && name != notes_days
     }
 }
 
@@ -254,17 +293,15 @@ unsafe fn asks_for_what_is_alike(predicate: *mut pg_sys::List) -> bool {
 ///
 /// # Safety
 /// The relation must be open.
-unsafe fn is_as_made(relation: pg_sys::Relation) -> bool {
+pub(super) unsafe fn is_as_made(relation: pg_sys::Relation, operation: Operation) -> bool {
     // SAFETY: the cache entry of an open relation is valid, and its arrays have as many entries as they say.
     unsafe {
         let (form, columns) = (&*(*relation).rd_rel, (*relation).rd_att);
         let constrained =
             (*columns).constr.as_ref().is_some_and(|known| known.num_check > 0 || known.has_generated_stored);
         let fires = (*relation).trigdesc.as_ref().is_some_and(|known| {
-            std::slice::from_raw_parts(known.triggers, known.numtriggers as usize).iter().any(|trigger| {
-                u32::from(trigger.tgtype as u16) & pg_sys::TRIGGER_TYPE_INSERT != 0
-                    && CStr::from_ptr(trigger.tgname) != NOTES_DAYS
-            })
+            let triggers = std::slice::from_raw_parts(known.triggers, known.numtriggers as usize);
+            triggers.iter().any(|trigger| operation.fires(trigger))
         });
         form.relam == pg_sys::HEAP_TABLE_AM_OID
             && !form.relrowsecurity
@@ -276,14 +313,22 @@ unsafe fn is_as_made(relation: pg_sys::Relation) -> bool {
     }
 }
 
-/// The one trigger that need not fire: whoever settles events notes their days himself.
-const NOTES_DAYS: &CStr = c"note_inserted_day";
+/// PostgreSQL's functions without the guard that pgrx puts around each of them.
+mod raw {
+    use pgrx::pg_sys::*;
 
-/// Whether nothing about an index has to wait for the end of the transaction.
-///
-/// # Safety
-/// The index must be open.
-unsafe fn is_ordinary(index: pg_sys::Relation, info: *mut pg_sys::IndexInfo) -> bool {
-    // SAFETY: the caller vouches for the index.
-    unsafe { (*info).ii_ExclusionOps.is_null() && (*(*index).rd_index).indimmediate }
+    unsafe extern "C-unwind" {
+        pub fn cstring_to_text_with_len(bytes: *const std::ffi::c_char, length: std::ffi::c_int) -> *mut text;
+        pub fn heap_form_tuple(columns: TupleDesc, values: *mut Datum, nulls: *mut bool) -> HeapTuple;
+        pub fn ExecStoreHeapTuple(row: HeapTuple, slot: *mut TupleTableSlot, free: bool) -> *mut TupleTableSlot;
+        pub fn MemoryContextReset(context: MemoryContext);
+        pub fn heap_multi_insert(
+            table: Relation,
+            slots: *mut *mut TupleTableSlot,
+            count: std::ffi::c_int,
+            command: CommandId,
+            options: std::ffi::c_int,
+            state: BulkInsertState,
+        );
+    }
 }

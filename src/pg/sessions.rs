@@ -3,6 +3,9 @@
 use pgrx::pg_sys;
 use sessionize_core::Instant;
 
+use super::growth::FixedColumns;
+use super::known_sessions::Version;
+
 /// The numbers of the columns, as sql/schema.sql declares them.
 pub(super) mod column {
     pub const SESSION_ID: usize = 1;
@@ -13,8 +16,11 @@ pub(super) mod column {
     pub const APP_ID: usize = 11;
     pub const VISITOR: usize = 13;
     pub const TOKEN: usize = 14;
+    pub const RISK: usize = 15;
     pub const RISK_SCORE: usize = 16;
+    pub const CONVERTED_AT: usize = 18;
     pub const CANCELLED_AT: usize = 20;
+    pub const FACTS_AT: usize = 29;
     pub const COUNT: usize = 29;
 }
 
@@ -103,6 +109,7 @@ pub struct VisitorIndex {
     index: pg_sys::Relation,
     slot: *mut pg_sys::TupleTableSlot,
     snapshot: pg_sys::Snapshot,
+    scan: pg_sys::IndexScanDesc,
 }
 
 impl VisitorIndex {
@@ -115,7 +122,8 @@ impl VisitorIndex {
             let index = pg_sys::index_open(index, pg_sys::AccessShareLock as i32);
             let slot = pg_sys::table_slot_create(table, std::ptr::null_mut());
             let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot());
-            VisitorIndex { table, index, slot, snapshot }
+            let scan = begin_scan(table, index, snapshot, 3);
+            VisitorIndex { table, index, slot, snapshot, scan }
         }
     }
 
@@ -157,15 +165,30 @@ impl VisitorIndex {
                     value,
                 );
             }
-            let scan = begin_scan(self.table, self.index, self.snapshot, 3);
+            let scan = self.scan;
             pg_sys::index_rescan(scan, keys.as_mut_ptr(), 3, std::ptr::null_mut(), 0);
             while let Some(address) = next_row(scan, scan_direction, self.slot) {
                 if !each(self.glimpse(address)) {
                     break;
                 }
             }
-            pg_sys::index_endscan(scan);
             pg_sys::pfree(visitor.cast());
+        }
+    }
+
+    /// The session that is being shown, if nothing is known of it but times and counts, and which version of its row it is.
+    pub fn plain(&self) -> Option<(FixedColumns, Version)> {
+        // SAFETY: an empty slot has no columns; another one holds a session, of which the first columns are never NULL.
+        unsafe {
+            let slot = &*self.slot;
+            if u32::from(slot.tts_flags) & pg_sys::TTS_FLAG_EMPTY != 0 {
+                return None;
+            }
+            pg_sys::slot_getsomeattrs_int(self.slot, column::FACTS_AT as i32);
+            let is_null = |column: usize| *slot.tts_isnull.add(column - 1);
+            let number = |place: usize| (*slot.tts_values.add(place)).value() as i64;
+            let plain = [column::CONVERTED_AT, column::CANCELLED_AT, column::FACTS_AT].into_iter().all(is_null);
+            plain.then(|| (FixedColumns::read(number), slot.tts_tid))
         }
     }
 
@@ -197,6 +220,7 @@ impl Drop for VisitorIndex {
         }
         // SAFETY: undoes what `open` did; locks are kept until the end of the transaction.
         unsafe {
+            pg_sys::index_endscan(self.scan);
             pg_sys::UnregisterSnapshot(self.snapshot);
             pg_sys::ExecDropSingleTupleTableSlot(self.slot);
             pg_sys::index_close(self.index, pg_sys::NoLock as i32);

@@ -30,7 +30,7 @@ pub struct Firing<'a> {
 }
 
 /// Where a row is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The table or partition.
     pub relation: pg_sys::Oid,
@@ -160,7 +160,7 @@ impl<'a> Firing<'a> {
 ///
 /// # Safety
 /// The row must be a valid one.
-unsafe fn append(row: pg_sys::HeapTuple, column: i16, value: i64) -> Option<pg_sys::HeapTuple> {
+pub(super) unsafe fn append(row: pg_sys::HeapTuple, column: i16, value: i64) -> Option<pg_sys::HeapTuple> {
     // SAFETY: NULLs have a bit in the header and take no room, so the value goes behind the last byte, aligned as its type
     // wants. The copy has room for both, and the gap between them is zero. A row without NULLs has no bits.
     unsafe {
@@ -206,14 +206,23 @@ const BITS: usize = std::mem::offset_of!(pg_sys::HeapTupleHeaderData, t_bits);
 /// What PostgreSQL keeps in front of a row in memory, aligned.
 const HEAD: usize = size_of::<pg_sys::HeapTupleData>().next_multiple_of(align_of::<i64>());
 
-/// A row that a trigger sees.
+/// A row of a table as it is stored: what a trigger sees, or what is read without the executor.
 pub struct TriggerRow<'a> {
     tuple: &'a pg_sys::HeapTupleData,
     slot: *mut pg_sys::TupleTableSlot,
     relation: pg_sys::Oid,
 }
 
-impl TriggerRow<'_> {
+impl<'a> TriggerRow<'a> {
+    /// A row of an open relation, and the slot that holds it, both valid as long as the result is.
+    pub(super) fn of(
+        tuple: &'a pg_sys::HeapTupleData,
+        slot: *mut pg_sys::TupleTableSlot,
+        relation: pg_sys::Oid,
+    ) -> Self {
+        TriggerRow { tuple, slot, relation }
+    }
+
     /// Takes the row apart up to a column, which is cheaper than to do so for each column that is wanted.
     pub fn take_apart(&self, until: i16) {
         // SAFETY: the slot holds a row that has the column: whoever resolved it checked that.

@@ -1,0 +1,206 @@
+//! Many rows of `sessionize.sessions` that were just seen, locked and changed without the executor.
+
+use pgrx::pg_sys;
+
+use super::error::passing_errors;
+use super::growth::FixedColumns;
+use super::indexes::Indexes;
+use super::new_sessions::{Operation, is_as_made};
+
+/// Where a version of a row is.
+pub type Version = pg_sys::ItemPointerData;
+
+/// Locks versions of rows, in the order given; says of each whether it is locked and the latest one. It locks nothing where
+/// somebody has given the table what only the executor knows to respect.
+pub fn lock(table: pg_sys::Oid, versions: &[Version]) -> Vec<bool> {
+    let mut locked = vec![false; versions.len()];
+    if locked.is_empty() {
+        return locked;
+    }
+    // SAFETY: the relation is closed again; after an error PostgreSQL releases it with the transaction. One guard for all
+    // rows: an error jumps over nothing that has to be dropped.
+    unsafe {
+        let relation = pg_sys::table_open(table, pg_sys::RowExclusiveLock as i32);
+        if is_as_made(relation, Operation::Update) {
+            let command = pg_sys::GetCurrentCommandId(true);
+            passing_errors(|| {
+                for (version, locked) in versions.iter().zip(&mut locked) {
+                    *locked = lock_one(relation, *version, command);
+                }
+            });
+        }
+        pg_sys::table_close(relation, pg_sys::NoLock as i32);
+    }
+    locked
+}
+
+/// # Safety
+/// Under a guard; the relation must be open for writing.
+unsafe fn lock_one(relation: pg_sys::Relation, version: Version, command: pg_sys::CommandId) -> bool {
+    let mut row = pg_sys::HeapTupleData { t_self: version, ..Default::default() };
+    let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;
+    let mut failure = pg_sys::TM_FailureData::default();
+    // SAFETY: the version was seen in this transaction, whose snapshot keeps it; the page is pinned by the call and let go.
+    unsafe {
+        let (mode, policy) = (pg_sys::LockTupleMode::LockTupleExclusive, pg_sys::LockWaitPolicy::LockWaitBlock);
+        let result = raw::heap_lock_tuple(relation, &mut row, command, mode, policy, false, &mut buffer, &mut failure);
+        raw::ReleaseBuffer(buffer);
+        result == pg_sys::TM_Result::TM_Ok
+    }
+}
+
+/// Writes the columns that come first of rows that [`lock`] has locked.
+pub fn change(table: pg_sys::Oid, rows: &[(Version, FixedColumns)]) {
+    if rows.is_empty() {
+        return;
+    }
+    // SAFETY: what is opened here is closed again; after an error PostgreSQL releases it with the transaction. Nobody else
+    // can have changed rows that are locked. One guard for all rows: an error jumps over nothing that has to be dropped.
+    unsafe {
+        let relation = pg_sys::table_open(table, pg_sys::RowExclusiveLock as i32);
+        let indexes = Indexes::open(relation);
+        let state = pg_sys::CreateExecutorState();
+        let slot = pg_sys::MakeSingleTupleTableSlot((*relation).rd_att, &raw const pg_sys::TTSOpsHeapTuple);
+        let memory = (*pg_sys::MakePerTupleExprContext(state)).ecxt_per_tuple_memory;
+        let caller = pg_sys::MemoryContextSwitchTo(memory);
+        passing_errors(|| {
+            for (version, columns) in rows {
+                let (row, entering) = raw::change(relation, *version, columns);
+                if entering != Entering::Nothing {
+                    raw::enter(indexes.opened(), row, slot, state, entering == Entering::Summaries);
+                }
+                raw::MemoryContextReset(memory);
+            }
+        });
+        pg_sys::MemoryContextSwitchTo(caller);
+        pg_sys::ExecDropSingleTupleTableSlot(slot);
+        pg_sys::FreeExecutorState(state);
+        indexes.close();
+        pg_sys::table_close(relation, pg_sys::NoLock as i32);
+        pg_sys::CommandCounterIncrement();
+    }
+}
+
+/// Which indexes a changed row has to be entered into.
+#[derive(PartialEq, Eq)]
+enum Entering {
+    /// None: the row stayed on its page.
+    Nothing,
+    /// Only those that sum up pages.
+    #[cfg_attr(feature = "pg15", allow(dead_code))]
+    Summaries,
+    /// All of them.
+    All,
+}
+
+/// PostgreSQL's functions without the guard that pgrx puts around each of them.
+mod raw {
+    use pgrx::pg_sys::*;
+
+    use super::Entering;
+    use crate::pg::growth::{FixedColumns, columns_of};
+
+    unsafe extern "C-unwind" {
+        fn ExecStoreHeapTuple(row: HeapTuple, slot: *mut TupleTableSlot, free: bool) -> *mut TupleTableSlot;
+        fn ExecInsertIndexTuples(
+            indexes: *mut ResultRelInfo,
+            slot: *mut TupleTableSlot,
+            state: *mut EState,
+            update: bool,
+            no_duplicate_errors: bool,
+            conflict: *mut bool,
+            arbiters: *mut List,
+            #[cfg(not(feature = "pg15"))] only_summarizing: bool,
+        ) -> *mut List;
+        pub fn ReleaseBuffer(buffer: Buffer);
+        pub fn MemoryContextReset(context: MemoryContext);
+        pub fn heap_lock_tuple(
+            relation: Relation,
+            row: HeapTuple,
+            command: CommandId,
+            mode: LockTupleMode::Type,
+            policy: LockWaitPolicy::Type,
+            follow_updates: bool,
+            buffer: *mut Buffer,
+            failure: *mut TM_FailureData,
+        ) -> TM_Result::Type;
+        fn heap_fetch(
+            relation: Relation,
+            snapshot: Snapshot,
+            row: HeapTuple,
+            buffer: *mut Buffer,
+            keep_buffer: bool,
+        ) -> bool;
+        fn heap_copytuple(row: HeapTuple) -> HeapTuple;
+        fn simple_heap_update(
+            relation: Relation,
+            old: ItemPointer,
+            new: HeapTuple,
+            #[cfg(not(feature = "pg15"))] indexes: *mut TU_UpdateIndexes::Type,
+        );
+    }
+
+    /// Gives the new version of a row, which nobody else can change meanwhile.
+    pub unsafe fn change(
+        relation: Relation,
+        version: ItemPointerData,
+        columns: &FixedColumns,
+    ) -> (HeapTuple, Entering) {
+        let mut old = HeapTupleData { t_self: version, ..Default::default() };
+        let mut buffer = InvalidBuffer as Buffer;
+        #[cfg(not(feature = "pg15"))]
+        let mut indexes = TU_UpdateIndexes::TU_None;
+        // SAFETY: the caller vouches for the version, which the table still has; the page is pinned until it is copied.
+        unsafe {
+            heap_fetch(relation, &raw mut SnapshotAnyData, &mut old, &mut buffer, false);
+            let new = heap_copytuple(&mut old);
+            ReleaseBuffer(buffer);
+            columns_of(new).write(*columns);
+            simple_heap_update(
+                relation,
+                &mut old.t_self,
+                new,
+                #[cfg(not(feature = "pg15"))]
+                &mut indexes,
+            );
+            #[cfg(feature = "pg15")]
+            let stayed = u32::from((*(*new).t_data).t_infomask2) & HEAP_ONLY_TUPLE != 0;
+            #[cfg(feature = "pg15")]
+            let entering = if stayed { Entering::Nothing } else { Entering::All };
+            #[cfg(not(feature = "pg15"))]
+            let entering = match indexes {
+                TU_UpdateIndexes::TU_None => Entering::Nothing,
+                TU_UpdateIndexes::TU_Summarizing => Entering::Summaries,
+                _ => Entering::All,
+            };
+            (new, entering)
+        }
+    }
+
+    /// Enters a row into its indexes. The executor state has no range table, so PostgreSQL must not ask there which columns
+    /// were updated.
+    pub unsafe fn enter(
+        indexes: *mut ResultRelInfo,
+        row: HeapTuple,
+        slot: *mut TupleTableSlot,
+        state: *mut EState,
+        _only_summaries: bool,
+    ) {
+        let (conflict, arbiters) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: the caller vouches for the row, which outlives its stay in the slot.
+        unsafe {
+            ExecStoreHeapTuple(row, slot, false);
+            ExecInsertIndexTuples(
+                indexes,
+                slot,
+                state,
+                false,
+                false,
+                conflict,
+                arbiters,
+                #[cfg(not(feature = "pg15"))]
+                _only_summaries,
+            );
+        }
+    }
+}
