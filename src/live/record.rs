@@ -43,6 +43,8 @@ struct Group {
     guess: Option<i64>,
     /// What becomes of them if nobody else knows of the visitor: the session that the first of them opened.
     session: Option<Session>,
+    /// Its place among all groups of the statement.
+    number: u32,
     /// Whether they are left to those who work the visitor out again.
     is_left_out: bool,
 }
@@ -178,14 +180,14 @@ impl Recorder {
     fn open(&mut self, app: &AppSettings, visitor: &str, guess: Option<i64>, event: &Event) -> u32 {
         let drawn = guess.filter(|guess| guess::is_drawn(*guess));
         let session = drawn.and_then(|id| Session::begun_by(&app.app, &mut app.calendar.borrow_mut(), event, id));
-        let group = self.groups.len() as u32;
-        self.groups.push(Group { visitor: visitor.into(), guess, session, is_left_out: false });
+        let number = self.groups.len() as u32;
+        self.groups.push(Group { visitor: visitor.into(), guess, session, number, is_left_out: false });
         match self.groups.len() {
             ..=FEW => {}
-            count if count == FEW + 1 => (0..=group).for_each(|group| self.register(group)),
-            _ => self.register(group),
+            count if count == FEW + 1 => (0..=number).for_each(|number| self.register(number)),
+            _ => self.register(number),
         }
-        group
+        number
     }
 
     /// Lets a group be found by its session if that was drawn later than all before, else by its visitor.
@@ -231,7 +233,8 @@ impl Recorder {
 
     /// The visitor, the session and the events of rows that all carry the same session, which was there before.
     pub fn only_group(&self) -> Option<(&str, i64, impl Iterator<Item = Event>)> {
-        let [Group { visitor, guess: Some(guess), session: None, is_left_out: false }] = self.groups.as_slice() else {
+        let [Group { visitor, guess: Some(guess), session: None, is_left_out: false, .. }] = self.groups.as_slice()
+        else {
             return None;
         };
         let events = self.rows.iter().map(Row::event);
@@ -243,18 +246,25 @@ impl Recorder {
         let mut arrivals = Arrivals { behind: self.rows, ..Arrivals::default() };
         arrivals.guesses = self.groups.iter().map(|group| group.guess).collect();
         arrivals.visitor_of_group = vec![NOBODY; self.groups.len()];
-        let mut groups: Vec<(Group, usize)> =
-            self.groups.into_iter().zip(0..).filter(|(group, _)| !group.is_left_out).collect();
-        groups.sort_unstable_by(|(one, number), (other, place)| (&one.visitor, number).cmp(&(&other.visitor, place)));
+        // Where they are: there may be millions.
+        let mut groups = self.groups;
+        groups.retain(|group| !group.is_left_out);
+        groups.sort_unstable_by(|one, other| (&one.visitor, one.number).cmp(&(&other.visitor, other.number)));
         let mut by_row = Vec::new();
-        for (Group { visitor, session, .. }, number) in groups {
+        for Group { visitor, session, number, .. } in groups {
             if arrivals.visitors.last().is_none_or(|known| known.visitor != visitor) {
                 arrivals.visitors.push(VisitorRows { visitor, sessions: Vec::new(), rows: Vec::new() });
             }
             let place = arrivals.visitors.len() - 1;
-            arrivals.visitor_of_group[number] = place as u32;
+            arrivals.visitor_of_group[number as usize] = place as u32;
             match session {
-                Some(session) => arrivals.visitors[place].sessions.push(session),
+                Some(session) => {
+                    let sessions = &mut arrivals.visitors[place].sessions;
+                    if sessions.is_empty() {
+                        sessions.reserve_exact(1); // mostly that is all
+                    }
+                    sessions.push(session);
+                }
                 None if by_row.last() == Some(&place) => {}
                 None => by_row.push(place),
             }

@@ -94,9 +94,28 @@ cat >"$WORK/bench-late.pgbench" <<'END'
 INSERT INTO tracked_events (visitor_id, occurred_at, kind, amount) VALUES (:visitor, now() - make_interval(secs => :back), 'page_view', 1.5);
 END
 
-# load SCRIPT CLIENTS SECONDS: transactions per second
+# Waking an idle processor costs a virtual machine more than a transaction, and where the scheduler puts whom changes from
+# second to second. So each client shares a processor with its connection, the first client the first one, and so on.
+postmaster=$(head -n 1 "$WORK/clusters/${BENCH_CLUSTER:-bench}/data/postmaster.pid")
+all=$(taskset -pc "$postmaster" | sed 's/.*: //')
+on_processor() { # NUMBER COMMAND…
+    local processor
+    processor=$(($1 % $(nproc)))
+    shift
+    taskset -pc "$processor" "$postmaster" >/dev/null # connections begin where the postmaster is
+    taskset -c "$processor" "$@"
+}
+one_client() { # SCRIPT SECONDS PROCESSOR: transactions per second
+    on_processor "$3" pgbench -n -M prepared -f "$WORK/bench-$1.pgbench" -T "$2" live_bench 2>/dev/null | sed -nE 's/^tps = ([0-9.]+).*/\1/p'
+}
+# load SCRIPT CLIENTS SECONDS: transactions per second of all clients
 load() {
-    pgbench -n -M prepared -f "$WORK/bench-$1.pgbench" -c "$2" -j "$2" -T "$3" live_bench 2>/dev/null | sed -nE 's/^tps = ([0-9.]+).*/\1/p'
+    local client
+    for ((client = 0; client < $2; client++)); do
+        one_client "$1" "$3" "$client" &
+        sleep 0.3
+    done | awk '{ all += $1 } END { print all }'
+    taskset -pc "$all" "$postmaster" >/dev/null
 }
 # hot LABEL: notes which share of updates was HOT since the last call
 hot() {
