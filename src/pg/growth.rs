@@ -3,6 +3,7 @@
 use pgrx::pg_sys;
 use sessionize_core::Instant;
 
+use super::heap;
 use super::sessions::{RowAddress, begin_scan, column, next_row};
 
 /// The columns that come first in each row, all of fixed width and never NULL, as they lie in memory.
@@ -245,22 +246,8 @@ unsafe fn try_change(
         let Some(changed) = change(&*columns, cancelled) else { return Attempt::Refused };
         columns.write(changed);
         let mut old = (*row).t_self;
-        let mut failure = pg_sys::TM_FailureData::default();
-        let mut lock_mode = pg_sys::LockTupleMode::LockTupleNoKeyExclusive;
-        #[cfg(not(feature = "pg15"))]
-        let mut indexes = pg_sys::TU_UpdateIndexes::TU_None;
-        let result = pg_sys::heap_update(
-            relation,
-            &mut old,
-            row,
-            pg_sys::GetCurrentCommandId(true),
-            std::ptr::null_mut(),
-            true,
-            &mut failure,
-            &mut lock_mode,
-            #[cfg(not(feature = "pg15"))]
-            &mut indexes,
-        );
+        let command = pg_sys::GetCurrentCommandId(true);
+        let result = pg_sys::ffi::pg_guard_ffi_boundary(|| heap::update(relation, &mut old, row, command));
         match result {
             pg_sys::TM_Result::TM_Ok => {
                 let moved = u32::from((*(*row).t_data).t_infomask2) & pg_sys::HEAP_ONLY_TUPLE == 0;

@@ -4,6 +4,7 @@ pub mod block_range;
 pub mod call;
 pub mod error;
 pub mod growth;
+mod heap;
 pub mod indexes;
 pub mod known_sessions;
 pub mod memory;

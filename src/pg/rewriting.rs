@@ -4,6 +4,7 @@ use pgrx::pg_sys;
 
 use super::block_range::Spot;
 use super::error::{Report, SqlState, passing_errors};
+use super::heap;
 use super::indexes::{Index, Indexes, spot_of};
 use super::trigger::append;
 
@@ -133,7 +134,7 @@ impl Rewriting {
                 while rest.next_if(|(gone, _)| *gone < spot).is_some() {}
                 let Some((_, value)) = rest.next_if(|(wanted, _)| *wanted == spot) else { continue };
                 let changed = self.form(row, *value);
-                if raw::update(self.relation, &mut row.t_self, changed, command) == pg_sys::TM_Result::TM_Ok {
+                if heap::update(self.relation, &mut row.t_self, changed, command) == pg_sys::TM_Result::TM_Ok {
                     let spot = spot_of(&(*changed).t_self);
                     let value_of = |place: usize| {
                         let known = self.values.get(place).zip(self.nulls.get(place));
@@ -269,39 +270,5 @@ mod raw {
         pub fn GetCurrentCommandId(used: bool) -> CommandId;
         pub fn MemoryContextReset(context: MemoryContext);
         pub fn RelationGetPartitionQual(relation: Relation) -> *mut List;
-        fn heap_update(
-            table: Relation,
-            old: ItemPointer,
-            new: HeapTuple,
-            command: CommandId,
-            crosscheck: Snapshot,
-            wait: bool,
-            failure: *mut TM_FailureData,
-            lock_mode: *mut LockTupleMode::Type,
-            #[cfg(not(feature = "pg15"))] indexes: *mut TU_UpdateIndexes::Type,
-        ) -> TM_Result::Type;
-    }
-
-    /// Puts a new version of a row in the place of an old one.
-    pub unsafe fn update(table: Relation, old: ItemPointer, new: HeapTuple, command: CommandId) -> TM_Result::Type {
-        let mut failure = TM_FailureData::default();
-        let mut lock_mode = LockTupleMode::LockTupleNoKeyExclusive;
-        #[cfg(not(feature = "pg15"))]
-        let mut indexes = TU_UpdateIndexes::TU_None;
-        // SAFETY: the caller vouches for relation and rows.
-        unsafe {
-            heap_update(
-                table,
-                old,
-                new,
-                command,
-                std::ptr::null_mut(),
-                true,
-                &mut failure,
-                &mut lock_mode,
-                #[cfg(not(feature = "pg15"))]
-                &mut indexes,
-            )
-        }
     }
 }
