@@ -129,28 +129,53 @@ unsafe fn fetch_at(
     id: i64,
 ) -> Option<(pg_sys::HeapTuple, RowAddress)> {
     // SAFETY: the table cannot shrink while it is locked for writing; the buffer is held until the row is copied, and
-    // locked while it is looked for.
+    // locked while it is looked for. One guard for all: an error jumps over nothing that has to be dropped.
     unsafe {
         let buffer = address.pin(relation)?;
         let mut place = address.pointer();
         let mut row = pg_sys::HeapTupleData::default();
-        pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
-        let found = pg_sys::heap_hot_search_buffer(
-            &mut place,
-            relation,
-            buffer,
-            &raw mut pg_sys::SnapshotSelfData,
-            &mut row,
-            std::ptr::null_mut(),
-            true,
-        );
-        let copy = (found && (*columns_of(&mut row)).id == id).then(|| pg_sys::heap_copytuple(&mut row));
-        pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32);
-        if copy.is_some() && !has_room(buffer, row.t_len as usize) {
-            pg_sys::heap_page_prune_opt(relation, buffer);
-        }
-        pg_sys::ReleaseBuffer(buffer);
+        let copy = pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            raw::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
+            let found = raw::heap_hot_search_buffer(
+                &mut place,
+                relation,
+                buffer,
+                &raw mut pg_sys::SnapshotSelfData,
+                &mut row,
+                std::ptr::null_mut(),
+                true,
+            );
+            let copy = (found && (*columns_of(&mut row)).id == id).then(|| raw::heap_copytuple(&mut row));
+            raw::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32);
+            if copy.is_some() && !has_room(buffer, row.t_len as usize) {
+                raw::heap_page_prune_opt(relation, buffer);
+            }
+            raw::ReleaseBuffer(buffer);
+            copy
+        });
         copy.map(|copy| (copy, RowAddress::new(address.pointer(), buffer)))
+    }
+}
+
+/// PostgreSQL's functions without the guard that pgrx puts around each of them.
+mod raw {
+    use pgrx::pg_sys::*;
+
+    unsafe extern "C-unwind" {
+        pub fn LockBuffer(buffer: Buffer, mode: std::ffi::c_int);
+        pub fn ReleaseBuffer(buffer: Buffer);
+        pub fn PageGetHeapFreeSpace(page: *const u8) -> Size;
+        pub fn heap_copytuple(row: HeapTuple) -> HeapTuple;
+        pub fn heap_page_prune_opt(relation: Relation, buffer: Buffer);
+        pub fn heap_hot_search_buffer(
+            place: ItemPointer,
+            relation: Relation,
+            buffer: Buffer,
+            snapshot: Snapshot,
+            row: HeapTuple,
+            all_dead: *mut bool,
+            first_call: bool,
+        ) -> bool;
     }
 }
 
@@ -158,13 +183,13 @@ unsafe fn fetch_at(
 /// is HOT. An index scan tidies a page up each time that it is fuller than its fillfactor, which costs more than the update.
 ///
 /// # Safety
-/// The buffer must be pinned.
+/// Under a guard; the buffer must be pinned.
 unsafe fn has_room(buffer: pg_sys::Buffer, length: usize) -> bool {
     // SAFETY: what is read is a hint, so nobody needs to be kept from changing it.
     unsafe {
         let page = pg_sys::BufferGetPage(buffer);
         let was_full = u32::from((*page.cast::<pg_sys::PageHeaderData>()).pd_flags) & pg_sys::PD_PAGE_FULL != 0;
-        !was_full && pg_sys::PageGetHeapFreeSpace(page) >= 2 * length.next_multiple_of(align_of::<i64>())
+        !was_full && raw::PageGetHeapFreeSpace(page.cast()) >= 2 * length.next_multiple_of(align_of::<i64>())
     }
 }
 
