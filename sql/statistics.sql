@@ -150,7 +150,10 @@ BEGIN
                coalesce(session.risk, 'normal') AS risk,
                count(session.session_id) AS sessions, coalesce(sum(session.event_count), 0) AS events,
                coalesce(sum(session.passive_count), 0) AS passive_events, coalesce(sum(session.late_count), 0) AS late_events
-          FROM due LEFT JOIN sessionize.sessions AS session ON session.app_id = due.app_id AND session.last_event_day = due.day
+          FROM due
+          -- day by day through the index: mostly one day is due, and the planner cannot know
+          LEFT JOIN LATERAL (SELECT * FROM sessionize.sessions AS known
+                              WHERE known.app_id = due.app_id AND known.last_event_day = due.day OFFSET 0) AS session ON true
          GROUP BY 1, 2, 3, 4
     ), emptied AS (
         UPDATE sessionize.daily_totals AS known SET sessions = 0, events = 0, passive_events = 0, late_events = 0
