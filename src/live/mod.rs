@@ -6,6 +6,7 @@
 
 mod backfill;
 mod backlog;
+mod by_session;
 mod grow;
 mod guess;
 mod merge;

@@ -9,6 +9,7 @@ use sessionize_core::Instant;
 use sessionize_core::assignment::{Effect, Event, Session, Unassigned};
 use sessionize_core::facts::Facts;
 
+use super::by_session::BySession;
 use super::guess;
 use super::settings::AppSettings;
 use crate::pg::trigger::Place;
@@ -28,8 +29,8 @@ pub struct Recorded {
 #[derive(Debug, Default)]
 pub struct Recorder {
     groups: Vec<Group>,
-    /// Groups with a session of their own, in order of the sessions' ids.
-    by_session: Vec<(i64, u32)>,
+    /// Groups with a session of their own.
+    by_session: BySession<u32>,
     by_visitor: FxHashMap<CompactString, Vec<u32>>,
     rows: Vec<Row>,
     unassigned: Vec<(Unassigned, i64)>,
@@ -162,19 +163,8 @@ impl Recorder {
         if self.groups.len() <= FEW {
             return (0..self.groups.len() as u32).find(fits);
         }
-        let of_session = guess.and_then(|guess| self.find_session(guess).filter(fits));
+        let of_session = guess.and_then(|guess| self.by_session.get(guess).copied().filter(fits));
         of_session.or_else(|| self.by_visitor.get(visitor)?.iter().copied().find(fits))
-    }
-
-    /// Ids are drawn one after the other, mostly for this statement alone: then their distance is that of their places.
-    fn find_session(&self, session: i64) -> Option<u32> {
-        let distance = session.checked_sub(self.by_session.first()?.0)?;
-        let likely = usize::try_from(distance).ok().and_then(|place| self.by_session.get(place));
-        if let Some((_, group)) = likely.filter(|(known, _)| *known == session) {
-            return Some(*group);
-        }
-        let place = self.by_session.binary_search_by_key(&session, |(known, _)| *known).ok()?;
-        Some(self.by_session[place].1)
     }
 
     fn open(&mut self, app: &AppSettings, visitor: &str, guess: Option<i64>, event: &Event) -> u32 {
@@ -195,7 +185,7 @@ impl Recorder {
         let group = &self.groups[number as usize];
         let session = group.session.as_ref().map(|session| session.id);
         match session {
-            Some(id) if self.by_session.last().is_none_or(|(last, _)| *last < id) => self.by_session.push((id, number)),
+            Some(id) if self.by_session.is_latest(id) => self.by_session.insert(id, number),
             _ => self.by_visitor.entry(group.visitor.clone()).or_default().push(number),
         }
     }

@@ -130,7 +130,7 @@ fn settle_visitors(
     let _owner = AsOwner::for_look_ups(own_tables().sessions);
     let connection = Connection::open();
     let merged_before = outcome.merged.len();
-    let (start, visitors, known) = (places.start, &arrivals.visitors[places.clone()], &known[places.clone()]);
+    let (visitors, known) = (&mut arrivals.visitors[places.clone()], &known[places.clone()]);
     let mut loaded: Vec<Vec<Session>> = vec![Vec::new(); visitors.len()];
     let known: Vec<usize> = (0..visitors.len()).filter(|place| known[*place]).collect();
     let wanted_of_known: Vec<Wanted> = known.iter().map(|place| wanted(app, &visitors[*place])).collect();
@@ -138,10 +138,10 @@ fn settle_visitors(
         load_sessions(&connection, app.id, &wanted_of_known, |place, session| loaded[known[place]].push(session));
 
     let mut decided: Vec<Option<History>> =
-        visitors.iter().zip(&loaded).map(|(rows, before)| adopt(app, calendar, rows, before)).collect();
+        visitors.iter_mut().zip(&loaded).map(|(rows, before)| adopt(app, calendar, rows, before)).collect();
     let by_row: Vec<usize> = (0..decided.len()).filter(|place| decided[*place].is_none()).collect();
     let unread: Vec<usize> = by_row.iter().copied().filter(|place| visitors[*place].rows.is_empty()).collect();
-    arrivals.read_rows(start, &unread);
+    arrivals.read_rows(places.start, &unread);
     let visitors = &arrivals.visitors[places];
     // Ids follow time, and with them the indexes by id: rows of one time lie side by side.
     let mut in_time = by_row;
@@ -196,24 +196,25 @@ fn returned_from(before: &[Session], after: &History) -> Option<i64> {
 
 /// Takes over the sessions that a statement opened and filled; none where the visitor has others near them, or rows to be
 /// looked at one by one.
-fn adopt(app: &AppSettings, calendar: &mut Calendar, rows: &VisitorRows, before: &[Session]) -> Option<History> {
-    let mut history = History::new(before.to_vec());
-    let mut is_adopted = |session: &Session| guess::is_drawn(session.id) && history.adopt(&app.app, calendar, session);
-    if !rows.rows.is_empty() || !rows.sessions.iter().all(&mut is_adopted) {
+fn adopt(app: &AppSettings, calendar: &mut Calendar, rows: &mut VisitorRows, before: &[Session]) -> Option<History> {
+    if !rows.rows.is_empty() || !rows.sessions.iter().all(|session| guess::is_drawn(session.id)) {
         return None;
     }
-    for session in &rows.sessions {
+    let (_, _, high) = wanted(app, rows);
+    let opened = std::mem::take(&mut rows.sessions);
+    let mut history = History::new(before.to_vec()).adopt(&app.app, calendar, opened)?;
+    for session in history.sessions() {
         guess::use_drawn(session.id);
     }
-    finish(app, calendar, rows, &mut history);
+    finish(app, calendar, &rows.visitor, high, &mut history);
     Some(history)
 }
 
-/// Says where each session's successor begins, and remembers the visitor's latest session.
-fn finish(app: &AppSettings, calendar: &mut Calendar, rows: &VisitorRows, history: &mut History) {
-    let (_, _, high) = wanted(app, rows);
+/// Says where each session's successor begins, as far as sessions up to an instant were looked at, and remembers the visitor's
+/// latest one.
+fn finish(app: &AppSettings, calendar: &mut Calendar, visitor: &str, high: Instant, history: &mut History) {
     history.finish(&app.app, calendar, |session| session.first > high);
-    remember_latest(app, &rows.visitor, history);
+    remember_latest(app, visitor, history);
 }
 
 /// Assigns a visitor's rows, in the order in which they went in, to the sessions that are there or become necessary.
@@ -239,7 +240,8 @@ fn decide(
             }
         }
     }
-    finish(app, calendar, rows, &mut history);
+    let (_, _, high) = wanted(app, rows);
+    finish(app, calendar, &rows.visitor, high, &mut history);
 
     let mut survivors: FxHashMap<i64, i64> = FxHashMap::default();
     for (absorbed, survivor) in history.merged().iter().rev() {

@@ -329,18 +329,19 @@ const INSERT: Statement = Statement {
 pub fn insert_sessions(connection: &Connection, app: i32, mut sessions: Vec<Written>) {
     sessions.sort_unstable_by_key(|written| written.session.id);
     let (plain, others): (Vec<Written>, Vec<Written>) = sessions.into_iter().partition(Written::is_plain);
-    let rows: Vec<NewRow> =
-        plain.iter().zip(tokens(plain.len())).map(|(written, token)| written.row(app, token)).collect();
-    let are_written = rows.is_empty() || new_sessions::insert(own_tables().sessions, &rows);
-    for sessions in plain.chunks(WRITTEN_AT_ONCE).filter(|_| !are_written) {
-        kept!(connection, INSERT_PLAIN, &new_session_arrays(app, sessions, time_arrays(sessions)));
+    for sessions in plain.chunks(WRITTEN_AT_ONCE) {
+        let tokens = tokens(sessions.len());
+        let rows: Vec<NewRow> = sessions.iter().zip(&tokens).map(|(written, token)| written.row(app, *token)).collect();
+        if !new_sessions::insert(own_tables().sessions, &rows) {
+            kept!(connection, INSERT_PLAIN, &new_session_arrays(app, sessions, time_arrays(sessions)));
+        }
     }
     for sessions in others.chunks(WRITTEN_AT_ONCE) {
         kept!(connection, INSERT, &new_session_arrays(app, sessions, session_arrays(sessions)));
     }
 }
 
-/// So many sessions go into one statement, which bounds the memory of its arrays.
+/// So many sessions are written at once, which bounds the memory of that.
 const WRITTEN_AT_ONCE: usize = 1 << 14;
 
 fn new_session_arrays(app: i32, sessions: &[Written], arrays: Vec<Argument>) -> Vec<Argument> {

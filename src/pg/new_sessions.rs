@@ -22,10 +22,7 @@ pub struct NewRow<'s> {
     pub token: [u8; 16],
 }
 
-/// So many rows are written before they are entered into the indexes, which bounds the memory of their order.
-const AT_ONCE: usize = 1 << 18;
-
-/// So many rows are written by one call.
+/// So many rows are written by one call of PostgreSQL's.
 const PER_CALL: usize = 1 << 10;
 
 /// Writes rows, which come in order of their ids; says no, and writes nothing, where somebody has added what only the
@@ -42,13 +39,11 @@ pub fn insert(table: pg_sys::Oid, rows: &[NewRow]) -> bool {
             let caller = pg_sys::MemoryContextSwitchTo((*state).es_query_cxt);
             let mut targets: Vec<Target> = indexes.all.iter().map(|index| Target::new(index, state)).collect();
             pg_sys::MemoryContextSwitchTo(memory);
-            for rows in rows.chunks(AT_ONCE) {
-                let spots = store(relation, state, &mut targets, rows);
-                for target in &targets {
-                    let order = target.order_of(rows);
-                    // One guard for all rows, and so below: an error jumps over nothing that has to be dropped.
-                    passing_errors(|| target.enter(relation, memory, rows, &spots, &order));
-                }
+            let spots = store(relation, state, &mut targets, rows);
+            for target in &targets {
+                let order = target.order_of(rows);
+                // One guard for all rows, and so below: an error jumps over nothing that has to be dropped.
+                passing_errors(|| target.enter(relation, memory, rows, &spots, &order));
             }
             pg_sys::MemoryContextSwitchTo(caller);
             pg_sys::FreeExecutorState(state);

@@ -362,17 +362,27 @@ impl History {
         places
     }
 
-    /// Takes in a session whose events all arrived after those of the others. That is what assigning them one by one comes
-    /// to where it lies after the others and near none; elsewhere nothing is done. Says whether it was taken in.
-    pub fn adopt(&mut self, app: &App, calendar: &mut Calendar, session: &Session) -> bool {
-        let span = session.span();
-        let comes_after = |other: &Session| other.first < span.first && !app.rule.joins(calendar, &other.span(), &span);
-        let alone = self.sessions.iter().all(comes_after);
-        if alone {
-            self.sessions.push(session.clone());
-            self.check_order(self.sessions.len() - 1);
+    /// Takes in sessions, in the order in which they were opened, whose events all arrived after those of the others. That is
+    /// what assigning them one by one comes to where each lies after those before it and near none; elsewhere there is
+    /// nothing to take them in.
+    pub fn adopt(mut self, app: &App, calendar: &mut Calendar, mut opened: Vec<Session>) -> Option<Self> {
+        let known = self.sessions.len();
+        if known == 0 {
+            self.sessions = opened;
+        } else {
+            self.sessions.append(&mut opened);
         }
-        alone
+        for place in known..self.sessions.len() {
+            let (before, [session, ..]) = self.sessions.split_at(place) else { break };
+            let span = session.span();
+            let comes_after =
+                |other: &Session| other.first < span.first && !app.rule.joins(calendar, &other.span(), &span);
+            if !before.iter().all(comes_after) {
+                return None;
+            }
+            self.check_order(place);
+        }
+        Some(self)
     }
 
     /// Assigns an event, and gives the id of its session. `fresh` gives the id of a new one.

@@ -34,6 +34,18 @@ INSERT INTO bulk SELECT who, at + interval '1 second' FROM bulk;
 SELECT * FROM bulk_sessions('ž-%');
 SELECT * FROM suite.wrong('bulk');
 
+-- More visitors than the connection remembers, each of whom comes back after 30,000 others: no id is drawn in vain.
+CREATE TABLE bulk_crowd (who integer, at timestamptz);
+SELECT track_sessions('bulk_crowd', 'who', 'at') IS NOT NULL AS tracked;
+SELECT nextval('sessionize.session_ids') AS last_id \gset
+INSERT INTO bulk_crowd
+SELECT who, now() + step * interval '1 millisecond'
+  FROM generate_series(1, 140000) AS who, LATERAL (VALUES (who), (who + 30000)) AS steps (step) ORDER BY step;
+SELECT count(*), min(event_count), max(event_count), nextval('sessionize.session_ids') - 1 - :last_id AS drawn
+  FROM sessionize.sessions JOIN sessionize.apps USING (app_id) WHERE name = 'bulk_crowd';
+SELECT untrack_sessions('bulk_crowd'), drop_session_app('bulk_crowd');
+DROP TABLE bulk_crowd;
+
 -- What fails half-way leaves nothing.
 \set VERBOSITY terse
 CREATE UNIQUE INDEX bulk_only_once ON sessionize.sessions (visitor) WHERE visitor LIKE 'once-%';
