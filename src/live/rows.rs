@@ -11,8 +11,9 @@ use super::triggers::{is_usable, read_facts};
 use crate::pg::block_range::{BlockRange, Spot};
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::{Argument, Connection, Plan, Row};
+use crate::pg::stored_row::StoredRow;
 use crate::pg::table::UserTable;
-use crate::pg::trigger::{Place, TriggerRow};
+use crate::pg::trigger::Place;
 
 /// A tracked table as SQL names it.
 pub struct EventTable {
@@ -75,7 +76,7 @@ fn read_table(row: &Row) -> Option<EventTable> {
     })
 }
 
-/// A column as the text that the triggers make of it: see [`TextOf`](crate::pg::trigger::TextOf).
+/// A column as the text that the triggers make of it: see [`TextOf`](crate::pg::stored_row::TextOf).
 fn text_of(column: &str, type_oid: Oid) -> String {
     match type_oid {
         pg_sys::TEXTOID
@@ -131,8 +132,7 @@ impl EventTable {
         if let Some(range) = &leaf.stored {
             let mut visitor = String::new();
             range.read(|row| {
-                row.take_apart(columns.last);
-                if row.datum(columns.session_id).is_none() && columns.visitor.write(row, &mut visitor) {
+                if row.datum(&columns.session_id).is_none() && columns.visitor.write(row, &mut visitor) {
                     stored_row(app, columns, row).into_iter().for_each(|row| each(&visitor, row));
                 }
             });
@@ -149,7 +149,7 @@ impl EventTable {
     pub fn write_sessions(&self, tracked: &Tracked, leaf: &Leaf, sessions: &[(Spot, i64)]) -> Option<usize> {
         let range = leaf.stored.as_ref()?;
         let _owner = AsOwner::of_relation(leaf.relation);
-        range.write(tracked.columns.session_id, sessions)
+        range.write(tracked.columns.session_id.number, sessions)
     }
 
     /// Writes into the rows of the same range what `sessionize.backfilled_session` says of their places; gives how many
@@ -207,8 +207,8 @@ impl Leaf {
 }
 
 /// A row as if its event had arrived on time; none where it can have no session.
-fn stored_row(app: &AppSettings, columns: &Columns, row: &TriggerRow) -> Option<Recorded> {
-    let at: Instant = row.instant(columns.occurred_at)?;
+fn stored_row(app: &AppSettings, columns: &Columns, row: &StoredRow) -> Option<Recorded> {
+    let at: Instant = row.instant(&columns.occurred_at)?;
     let at = app.app.admits(Some(at), at).ok()?;
     let kind = columns.kind.filter(|_| app.knows_kinds()).and_then(|kind| kind.of(row));
     let effect = app.effect(kind.as_deref());

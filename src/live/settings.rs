@@ -12,8 +12,9 @@ use sessionize_core::{Boundary, Calendar, Rule, Zone};
 use crate::pg::error::{OrRaise, Report, SqlState};
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::{Argument, Connection, Row};
+use crate::pg::stored_row::{Column, StoredRow, TextOf};
 use crate::pg::transaction;
-use crate::pg::trigger::{Firing, TextOf, TriggerRow};
+use crate::pg::trigger::Firing;
 
 /// An application's rules and kinds.
 pub struct AppSettings {
@@ -48,21 +49,21 @@ impl AppSettings {
 /// A column and how its values become text.
 #[derive(Clone, Copy)]
 pub struct TextColumn {
-    number: i16,
+    column: Column,
     text_of: TextOf,
 }
 
 impl TextColumn {
     /// The value in a row.
-    pub fn of(&self, row: &TriggerRow) -> Option<String> {
+    pub fn of(&self, row: &StoredRow) -> Option<String> {
         let mut text = String::new();
         self.write(row, &mut text).then_some(text)
     }
 
     /// Writes the value in a row into a buffer; says whether it was not NULL.
     #[inline]
-    pub fn write(&self, row: &TriggerRow, buffer: &mut String) -> bool {
-        row.write_text(self.number, &self.text_of, buffer)
+    pub fn write(&self, row: &StoredRow, buffer: &mut String) -> bool {
+        row.write_text(&self.column, &self.text_of, buffer)
     }
 }
 
@@ -71,28 +72,15 @@ pub struct Columns {
     /// Who.
     pub visitor: TextColumn,
     /// When.
-    pub occurred_at: i16,
+    pub occurred_at: Column,
     /// What.
     pub kind: Option<TextColumn>,
     /// When the database learned of it.
-    pub received_at: Option<i16>,
+    pub received_at: Option<Column>,
     /// The session.
-    pub session_id: i16,
+    pub session_id: Column,
     /// Facts, in the order of [`FACT_RULES`].
     pub facts: Option<Box<[Option<TextColumn>; FACTS]>>,
-    /// The last of them all.
-    pub last: i16,
-}
-
-impl Columns {
-    /// Finds out which one is the last.
-    fn counted(mut self) -> Self {
-        let facts = self.facts.iter().flat_map(|facts| facts.iter().flatten());
-        let texts = facts.chain(&self.kind).chain([&self.visitor]).map(|column| column.number);
-        let others = self.received_at.into_iter().chain([self.occurred_at, self.session_id]);
-        self.last = texts.chain(others).max().unwrap_or_default();
-        self
-    }
 }
 
 /// A tracked table, as seen from the table or partition that a trigger fires on.
@@ -280,17 +268,15 @@ fn read_tracked(relation: Oid, tracking: i32) -> Option<Tracked> {
         kind: text_column(6),
         received_at: typed_column(&row, relation, 7, pg_sys::TIMESTAMPTZOID),
         facts: facts.iter().any(Option::is_some).then(|| Box::new(facts)),
-        last: 0,
-    }
-    .counted();
+    };
     let (events, app_id) = (row.oid(1)?, row.integer(2)?);
     let session_column = row.text(5)?;
     transaction::watch(events);
     Some(Tracked { tracking, app: app(app_id), columns, session_column })
 }
 
-fn find_column(relation: Oid, name: &str) -> (i16, Oid) {
-    transaction::column(relation, name).unwrap_or_else(|| {
+fn find_column(relation: Oid, name: &str) -> Column {
+    Column::find(relation, name).unwrap_or_else(|| {
         Report::new(SqlState::ERRCODE_UNDEFINED_COLUMN, format!("tracked column \"{name}\" does not exist"))
             .hint("Call untrack_sessions() and track_sessions() with the columns that the table has.")
             .raise()
@@ -298,14 +284,14 @@ fn find_column(relation: Oid, name: &str) -> (i16, Oid) {
 }
 
 fn text_column(relation: Oid, name: &str) -> TextColumn {
-    let (number, type_oid) = find_column(relation, name);
-    TextColumn { number, text_of: TextOf::of(type_oid) }
+    let column = find_column(relation, name);
+    TextColumn { column, text_of: TextOf::of(column.type_oid) }
 }
 
-fn typed_column(row: &Row, relation: Oid, column: usize, expected: Oid) -> Option<i16> {
+fn typed_column(row: &Row, relation: Oid, column: usize, expected: Oid) -> Option<Column> {
     let name = row.text(column)?;
-    let (number, type_oid) = find_column(relation, &name);
-    if type_oid != expected {
+    let column = find_column(relation, &name);
+    if column.type_oid != expected {
         Report::new(
             SqlState::ERRCODE_DATATYPE_MISMATCH,
             format!("tracked column \"{name}\" has another type than it had"),
@@ -313,5 +299,5 @@ fn typed_column(row: &Row, relation: Oid, column: usize, expected: Oid) -> Optio
         .hint("The instant must be timestamptz and the session bigint.")
         .raise();
     }
-    Some(number)
+    Some(column)
 }

@@ -17,8 +17,9 @@ use super::statement::{self, Kind};
 use super::store::look_up;
 use crate::pg::call::Call;
 use crate::pg::error::{Report, SqlState};
+use crate::pg::stored_row::StoredRow;
 use crate::pg::transaction;
-use crate::pg::trigger::{Firing, Moment, TriggerRow};
+use crate::pg::trigger::{Firing, Moment};
 use crate::pg_function;
 
 fn firing<'a>(call: &mut Call<'a>, function: &str, moment: Moment) -> Firing<'a> {
@@ -42,11 +43,10 @@ thread_local! {
 fn read_row(
     app: &AppSettings,
     columns: &Columns,
-    row: &TriggerRow,
+    row: &StoredRow,
     with_facts: bool,
     visitor: &mut String,
 ) -> Result<Event, Unassigned> {
-    row.take_apart(columns.last);
     if columns.visitor.write(row, visitor) {
         read_event(app, columns, row, with_facts)
     } else {
@@ -54,10 +54,10 @@ fn read_row(
     }
 }
 
-fn read_event(app: &AppSettings, columns: &Columns, row: &TriggerRow, with_facts: bool) -> Result<Event, Unassigned> {
-    let received = columns.received_at.and_then(|column| row.instant(column));
+fn read_event(app: &AppSettings, columns: &Columns, row: &StoredRow, with_facts: bool) -> Result<Event, Unassigned> {
+    let received = columns.received_at.and_then(|column| row.instant(&column));
     let arrival = received.filter(|at| is_finite(*at)).unwrap_or_else(transaction::now);
-    let at = app.app.admits(row.instant(columns.occurred_at), arrival)?;
+    let at = app.app.admits(row.instant(&columns.occurred_at), arrival)?;
     let effect = if app.knows_kinds() {
         let kind = columns.kind.and_then(|column| column.of(row));
         app.effect(kind.as_deref())
@@ -69,7 +69,7 @@ fn read_event(app: &AppSettings, columns: &Columns, row: &TriggerRow, with_facts
 }
 
 /// What an event says about its session.
-pub fn read_facts(columns: &Columns, row: &TriggerRow, at: Instant) -> Option<Box<Facts>> {
+pub fn read_facts(columns: &Columns, row: &StoredRow, at: Instant) -> Option<Box<Facts>> {
     let columns = columns.facts.as_ref()?;
     let fact = |place: usize| {
         let value = columns[place]?.of(row).filter(|value| is_usable(FACT_RULES[place].0, value))?;
@@ -98,10 +98,10 @@ fn kind(firing: &Firing) -> Kind {
 
 /// Whether a row that goes into a partition comes from another one: an UPDATE is under way, and an INSERT either is not
 /// or would not bring a session along.
-fn is_moved(tracked: &Tracked, row: &TriggerRow) -> bool {
+fn is_moved(tracked: &Tracked, row: &StoredRow) -> bool {
     let tracking = tracked.tracking;
     statement::is_under_way(tracking, Kind::Update)
-        && (!statement::is_under_way(tracking, Kind::Insert) || row.datum(tracked.columns.session_id).is_some())
+        && (!statement::is_under_way(tracking, Kind::Insert) || row.datum(&tracked.columns.session_id).is_some())
 }
 
 fn begin(call: &mut Call) -> Datum {
@@ -123,10 +123,10 @@ fn assign(call: &mut Call) -> Datum {
     let session = event.ok().and_then(|event| guess_session(&tracked.app, &visitor, &event));
     VISITOR.set(visitor);
     let column = tracked.columns.session_id;
-    if session.is_none() && row.datum(column).is_none() {
+    if session.is_none() && row.datum(&column).is_none() {
         return firing.keep();
     }
-    firing.keep_with(column, session)
+    firing.keep_with(column.number, session)
 }
 
 /// The session that an event most likely belongs to; a fresh id where it seems to open one.
@@ -172,7 +172,7 @@ fn record(call: &mut Call) -> Datum {
     let firing = firing(call, "record_session", Moment::AfterInsertRow);
     let tracked = of_firing(&firing);
     let row = firing.row();
-    let carried = row.instant(tracked.columns.session_id);
+    let carried = row.instant(&tracked.columns.session_id);
     if is_moved(&tracked, &row) {
         let visitor = tracked.columns.visitor.of(&row);
         statement::with_current(tracked.tracking, Kind::Update, |recorder| {
@@ -199,9 +199,9 @@ fn correct(call: &mut Call) -> Datum {
     let tracked = of_firing(&firing);
     let (before, after) = (firing.row(), firing.new_row());
     let visitors = [tracked.columns.visitor.of(&before), tracked.columns.visitor.of(&after)];
-    let at = tracked.columns.occurred_at;
+    let at = &tracked.columns.occurred_at;
     if visitors[0] != visitors[1] || before.instant(at) != after.instant(at) {
-        let carried = before.instant(tracked.columns.session_id);
+        let carried = before.instant(&tracked.columns.session_id);
         note(&tracked, Kind::Update, |recorder| {
             recorder.note_correction(visitors.clone().into_iter().flatten(), carried)
         });

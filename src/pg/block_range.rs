@@ -3,7 +3,7 @@
 use pgrx::pg_sys;
 
 use super::rewriting::{Rewriting, needs_executor};
-use super::trigger::TriggerRow;
+use super::stored_row::StoredRow;
 
 /// A range of blocks of a table or partition, open for changing rows.
 pub struct BlockRange {
@@ -34,7 +34,7 @@ impl BlockRange {
     }
 
     /// Shows the rows of the range one by one, in order of their spots.
-    pub fn read(&self, mut each: impl FnMut(&TriggerRow)) {
+    pub fn read(&self, mut each: impl FnMut(&StoredRow)) {
         // SAFETY: the relation is open; a row stays in the slot, which is one for rows in buffers, until the next one is
         // asked for.
         unsafe {
@@ -42,7 +42,7 @@ impl BlockRange {
             let slot = pg_sys::table_slot_create(self.relation, std::ptr::null_mut());
             while pg_sys::heap_getnextslot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
                 let row = &*(*slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple;
-                each(&TriggerRow::of(row, slot, (*self.relation).rd_id));
+                each(&StoredRow::of(row, slot, (*self.relation).rd_id));
             }
             pg_sys::ExecDropSingleTupleTableSlot(slot);
             pg_sys::heap_endscan(scan);

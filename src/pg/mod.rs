@@ -15,6 +15,7 @@ pub mod rows;
 pub mod session_log;
 pub mod sessions;
 pub mod spi;
+pub mod stored_row;
 pub mod table;
 pub mod transaction;
 pub mod transition;

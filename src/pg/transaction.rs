@@ -140,16 +140,6 @@ pub fn own_relation(name: &CStr) -> Option<pg_sys::Oid> {
     (relation != pg_sys::InvalidOid).then_some(relation)
 }
 
-/// The number and the type of a column; none where there is no such column.
-pub fn column(relation: pg_sys::Oid, name: &str) -> Option<(i16, pg_sys::Oid)> {
-    let name = std::ffi::CString::new(name).ok()?;
-    // SAFETY: catalog look-ups by a terminated name.
-    unsafe {
-        let number = pg_sys::get_attnum(relation, name.as_ptr());
-        (number > 0).then(|| (number, pg_sys::get_atttype(relation, number)))
-    }
-}
-
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
     let Some(ends) = ENDS.get() else { return };

@@ -2,10 +2,9 @@
 
 use std::ffi::CStr;
 
+use super::call::Call;
+use super::stored_row::StoredRow;
 use pgrx::pg_sys;
-use sessionize_core::Instant;
-
-use super::call::{Call, varlena_bytes};
 
 /// When and for what a trigger fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +26,12 @@ pub enum Moment {
 /// The row that a trigger fires for, or its statement.
 pub struct Firing<'a> {
     data: &'a mut pg_sys::TriggerData,
+}
+
+/// A number without sign; each row asks, and most have one digit.
+fn number_of(digits: &[u8]) -> Option<i32> {
+    let digit = |digit: &u8| digit.is_ascii_digit().then(|| i32::from(digit - b'0'));
+    digits.iter().try_fold(0_i32, |number, next| number.checked_mul(10)?.checked_add(digit(next)?))
 }
 
 /// Where a row is stored.
@@ -109,23 +114,23 @@ impl<'a> Firing<'a> {
         // SAFETY: the trigger holds as many terminated arguments as it says.
         unsafe {
             let trigger = &*self.data.tg_trigger;
-            (trigger.tgnargs > 0).then(|| CStr::from_ptr(*trigger.tgargs).to_str().ok()?.parse().ok()).flatten()
+            (trigger.tgnargs > 0).then(|| number_of(CStr::from_ptr(*trigger.tgargs).to_bytes())).flatten()
         }
     }
 
     /// The row inserted, or the one before an update.
-    pub fn row(&self) -> TriggerRow<'_> {
+    pub fn row(&self) -> StoredRow<'_> {
         self.row_of(self.data.tg_trigtuple, self.data.tg_trigslot)
     }
 
     /// The row after an update.
-    pub fn new_row(&self) -> TriggerRow<'_> {
+    pub fn new_row(&self) -> StoredRow<'_> {
         self.row_of(self.data.tg_newtuple, self.data.tg_newslot)
     }
 
-    fn row_of(&self, tuple: pg_sys::HeapTuple, slot: *mut pg_sys::TupleTableSlot) -> TriggerRow<'_> {
+    fn row_of(&self, tuple: pg_sys::HeapTuple, slot: *mut pg_sys::TupleTableSlot) -> StoredRow<'_> {
         // SAFETY: row triggers get a tuple of the relation, and a slot that holds the same row, both valid during the call.
-        unsafe { TriggerRow { tuple: &*tuple, slot, relation: self.relation() } }
+        unsafe { StoredRow::of(&*tuple, slot, self.relation()) }
     }
 
     /// The inserted row as the result of a BEFORE trigger.
@@ -205,114 +210,3 @@ const BITS: usize = std::mem::offset_of!(pg_sys::HeapTupleHeaderData, t_bits);
 
 /// What PostgreSQL keeps in front of a row in memory, aligned.
 const HEAD: usize = size_of::<pg_sys::HeapTupleData>().next_multiple_of(align_of::<i64>());
-
-/// A row of a table as it is stored: what a trigger sees, or what is read without the executor.
-pub struct TriggerRow<'a> {
-    tuple: &'a pg_sys::HeapTupleData,
-    slot: *mut pg_sys::TupleTableSlot,
-    relation: pg_sys::Oid,
-}
-
-impl<'a> TriggerRow<'a> {
-    /// A row of an open relation, and the slot that holds it, both valid as long as the result is.
-    pub(super) fn of(
-        tuple: &'a pg_sys::HeapTupleData,
-        slot: *mut pg_sys::TupleTableSlot,
-        relation: pg_sys::Oid,
-    ) -> Self {
-        TriggerRow { tuple, slot, relation }
-    }
-
-    /// Takes the row apart up to a column, which is cheaper than to do so for each column that is wanted.
-    pub fn take_apart(&self, until: i16) {
-        // SAFETY: the slot holds a row that has the column: whoever resolved it checked that.
-        unsafe {
-            if (*self.slot).tts_nvalid < until {
-                pg_sys::slot_getsomeattrs_int(self.slot, i32::from(until));
-            }
-        }
-    }
-
-    /// A column that is not NULL.
-    #[inline]
-    pub fn datum(&self, column: i16) -> Option<pg_sys::Datum> {
-        self.take_apart(column);
-        let place = column as usize - 1;
-        // SAFETY: the slot has values up to the column.
-        unsafe { (!*(*self.slot).tts_isnull.add(place)).then(|| *(*self.slot).tts_values.add(place)) }
-    }
-
-    /// A `timestamptz` column.
-    pub fn instant(&self, column: i16) -> Option<Instant> {
-        self.datum(column).map(|datum| datum.value() as Instant)
-    }
-
-    /// Writes a column as text into a buffer, by the type's own output function; says whether it was not NULL.
-    #[inline]
-    pub fn write_text(&self, column: i16, text_of: &TextOf, buffer: &mut String) -> bool {
-        buffer.clear();
-        self.datum(column).inspect(|datum| text_of.write(*datum, buffer)).is_some()
-    }
-
-    /// Where the row is stored; meaningful after it was inserted.
-    pub fn place(&self) -> Place {
-        Place::of(self.relation, self.tuple.t_self)
-    }
-}
-
-/// How the values of a type become text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TextOf {
-    /// `smallint`
-    Small,
-    /// `integer`
-    Integer,
-    /// `bigint`
-    Bigint,
-    /// `text` and its like: the text itself.
-    Text,
-    /// `character`: the text without the blanks that fill it up.
-    Padded,
-    /// Anything else, by its output function.
-    Output(pg_sys::Oid),
-}
-
-impl TextOf {
-    /// How values of a type become text.
-    pub fn of(type_oid: pg_sys::Oid) -> Self {
-        match type_oid {
-            pg_sys::INT2OID => TextOf::Small,
-            pg_sys::INT4OID => TextOf::Integer,
-            pg_sys::INT8OID => TextOf::Bigint,
-            pg_sys::TEXTOID | pg_sys::VARCHAROID => TextOf::Text,
-            pg_sys::BPCHAROID => TextOf::Padded,
-            _ => {
-                let (mut function, mut is_varlena) = (pg_sys::InvalidOid, false);
-                // SAFETY: a catalog look-up; it raises an error for a type without output.
-                unsafe { pg_sys::getTypeOutputInfo(type_oid, &mut function, &mut is_varlena) };
-                TextOf::Output(function)
-            }
-        }
-    }
-
-    fn write(&self, datum: pg_sys::Datum, buffer: &mut String) {
-        let mut number = itoa::Buffer::new();
-        match self {
-            TextOf::Small => buffer.push_str(number.format(datum.value() as i16)),
-            TextOf::Integer => buffer.push_str(number.format(datum.value() as i32)),
-            TextOf::Bigint => buffer.push_str(number.format(datum.value() as i64)),
-            // SAFETY: a text is stored as varlena.
-            TextOf::Text => buffer.push_str(&String::from_utf8_lossy(unsafe { varlena_bytes(datum) })),
-            TextOf::Padded => {
-                TextOf::Text.write(datum, buffer);
-                buffer.truncate(buffer.trim_end_matches(' ').len());
-            }
-            // SAFETY: the function is the output function of the value's type.
-            TextOf::Output(function) => unsafe {
-                let text = pg_sys::OidOutputFunctionCall(*function, datum);
-                buffer.push_str(&CStr::from_ptr(text).to_string_lossy());
-                pg_sys::pfree(text.cast());
-            },
-        }
-    }
-}
