@@ -4,6 +4,8 @@ use std::cell::RefCell;
 
 use super::guess;
 use super::record::Recorder;
+use super::store::open_visitor_index;
+use crate::pg::sessions::VisitorIndex;
 use crate::pg::transaction::{self, Ends};
 
 /// What a statement does to a tracked table.
@@ -21,6 +23,14 @@ struct Statement {
     kind: Kind,
     part: u32,
     recorder: Recorder,
+    /// Open from the first look at a visitor until the statement ends.
+    index: Option<VisitorIndex>,
+}
+
+impl Statement {
+    fn abandon(self) {
+        self.index.into_iter().for_each(VisitorIndex::abandon);
+    }
 }
 
 thread_local! {
@@ -29,18 +39,28 @@ thread_local! {
 
 static ENDS: Ends = Ends {
     aborted: || {
-        STATEMENTS.with_borrow_mut(Vec::clear);
+        abandon(|_| true);
         guess::forget_all();
     },
     committed: || {
-        STATEMENTS.with_borrow_mut(Vec::clear);
+        abandon(|_| true);
         guess::forget_drawn();
     },
     part_aborted: |part| {
-        STATEMENTS.with_borrow_mut(|statements| statements.retain(|statement| statement.part != part));
+        abandon(|statement| statement.part == part);
         guess::forget_all();
     },
 };
+
+/// Forgets statements that did not come to their end.
+fn abandon(is_over: impl Fn(&Statement) -> bool) {
+    STATEMENTS.with_borrow_mut(|statements| {
+        let (over, others) = std::mem::take(statements).into_iter().partition(is_over);
+        *statements = others;
+        let over: Vec<Statement> = over;
+        over.into_iter().for_each(Statement::abandon);
+    });
+}
 
 /// Sees to it that nothing outlives its transaction.
 pub fn listen() {
@@ -51,7 +71,8 @@ pub fn listen() {
 pub fn begin(tracking: i32, app: i32, kind: Kind) {
     transaction::listen(&ENDS);
     let (part, recorder) = (transaction::current_part(), Recorder::default());
-    STATEMENTS.with_borrow_mut(|statements| statements.push(Statement { tracking, app, kind, part, recorder }));
+    STATEMENTS
+        .with_borrow_mut(|statements| statements.push(Statement { tracking, app, kind, part, recorder, index: None }));
 }
 
 /// Visitors were worked out again from their rows, those of statements under way included: at their ends that has to be
@@ -74,6 +95,28 @@ pub fn with_current<R>(tracking: i32, kind: Kind, function: impl FnOnce(&mut Rec
             statements.iter_mut().rev().find(|statement| (statement.tracking, statement.kind) == (tracking, kind))?;
         (statement.part == part).then(|| function(&mut statement.recorder))
     })
+}
+
+/// Looks at visitors' sessions as they were when the statement that inserts into the table first did.
+pub fn with_visitor_index<R>(tracking: i32, look: impl FnOnce(&VisitorIndex) -> R) -> R {
+    let part = transaction::current_part();
+    let with_innermost = |function: &mut dyn FnMut(&mut Option<VisitorIndex>)| {
+        STATEMENTS.with_borrow_mut(|statements| {
+            let innermost = statements.last_mut().filter(|statement| {
+                (statement.tracking, statement.kind, statement.part) == (tracking, Kind::Insert, part)
+            });
+            innermost.map(|statement| function(&mut statement.index)).is_some()
+        })
+    };
+    let mut index = None;
+    let is_kept = with_innermost(&mut |kept| index = kept.take());
+    let index = index.unwrap_or_else(open_visitor_index);
+    let result = look(&index);
+    if is_kept {
+        let mut index = Some(index);
+        with_innermost(&mut |kept| *kept = index.take());
+    }
+    result
 }
 
 /// Whether a statement of a kind on the table is under way.

@@ -47,11 +47,15 @@ const INSTANTS: Oid = pg_sys::TIMESTAMPTZARRAYOID;
 const INTEGER: Oid = pg_sys::INT4OID;
 const TEXTS: Oid = pg_sys::TEXTARRAYOID;
 
+/// Opens the index by visitor.
+pub fn open_visitor_index() -> VisitorIndex {
+    let OwnTables { sessions, sessions_of_visitor, .. } = own_tables();
+    VisitorIndex::open(sessions, sessions_of_visitor)
+}
+
 /// The visitor's latest session that begins at or before an instant and is not cancelled, with its expiry, and whether
 /// others begin later.
-pub fn look_up(app: i32, visitor: &str, until: Instant) -> (Option<(Guess, Instant)>, bool) {
-    let OwnTables { sessions, sessions_of_visitor, .. } = own_tables();
-    let index = VisitorIndex::open(sessions, sessions_of_visitor);
+pub fn look_up(index: &VisitorIndex, app: i32, visitor: &str, until: Instant) -> (Option<(Guess, Instant)>, bool) {
     let (mut later, mut found) = (false, None);
     let mut see = |session: Glimpse| {
         if !session.cancelled {
@@ -129,11 +133,11 @@ pub fn load_sessions(
     wanted: &[Wanted],
     mut each: impl FnMut(usize, Session),
 ) -> Locked {
-    let OwnTables { sessions, sessions_of_visitor, .. } = own_tables();
+    let sessions = own_tables().sessions;
     let mut places = FxHashMap::default();
     let mut plain = Vec::new();
     {
-        let index = VisitorIndex::open(sessions, sessions_of_visitor);
+        let index = open_visitor_index();
         for (place, (visitor, low, high)) in wanted.iter().enumerate() {
             let mut see = |session: Glimpse| {
                 places.insert(session.id, place);

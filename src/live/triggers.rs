@@ -120,7 +120,7 @@ fn assign(call: &mut Call) -> Datum {
     }
     let mut visitor = VISITOR.take();
     let event = read_row(&tracked.app, &tracked.columns, &row, false, &mut visitor);
-    let session = event.ok().and_then(|event| guess_session(&tracked.app, &visitor, &event));
+    let session = event.ok().and_then(|event| guess_session(&tracked, &visitor, &event));
     VISITOR.set(visitor);
     let column = tracked.columns.session_id;
     if session.is_none() && row.datum(&column).is_none() {
@@ -130,7 +130,8 @@ fn assign(call: &mut Call) -> Datum {
 }
 
 /// The session that an event most likely belongs to; a fresh id where it seems to open one.
-fn guess_session(app: &AppSettings, visitor: &str, event: &Event) -> Option<i64> {
+fn guess_session(tracked: &Tracked, visitor: &str, event: &Event) -> Option<i64> {
+    let app = &tracked.app;
     let mut calendar = app.calendar.borrow_mut();
     let (guessed, newest_is_known) = guess::with(app.id, visitor, |known| {
         let Some(known) = known else { return (None, false) };
@@ -143,7 +144,8 @@ fn guess_session(app: &AppSettings, visitor: &str, event: &Event) -> Option<i64>
     let (mut latest, mut is_stranger) = (newest_is_known, false);
     if !newest_is_known {
         let until = event.at.saturating_add(app.app.reach());
-        let (found, later) = look_up(app.id, visitor, until);
+        let (found, later) =
+            statement::with_visitor_index(tracked.tracking, |index| look_up(index, app.id, visitor, until));
         if let Some((mut found, expires_at)) = found
             && event.arrival < expires_at
             && found.takes(&app.app, &mut calendar, event.at, event.effect)

@@ -3,6 +3,7 @@
 use pgrx::pg_sys;
 use sessionize_core::Instant;
 
+use super::error::passing_errors;
 use super::heap;
 use super::sessions::{RowAddress, begin_scan, column, next_row};
 
@@ -220,7 +221,7 @@ unsafe fn fetch(
         );
         let scan = begin_scan(relation, index, snapshot, 1);
         pg_sys::index_rescan(scan, &mut key, 1, std::ptr::null_mut(), 0);
-        let found = next_row(scan, pg_sys::ScanDirection::ForwardScanDirection, slot);
+        let found = passing_errors(|| next_row(scan, pg_sys::ScanDirection::ForwardScanDirection, slot));
         let mut may_free = false;
         let copy = found.map(|address| {
             (pg_sys::heap_copytuple(pg_sys::ExecFetchSlotHeapTuple(slot, false, &mut may_free)), address)

@@ -3,6 +3,7 @@
 use pgrx::pg_sys;
 use sessionize_core::Instant;
 
+use super::error::passing_errors;
 use super::growth::FixedColumns;
 use super::known_sessions::Version;
 
@@ -110,70 +111,76 @@ pub struct VisitorIndex {
     slot: *mut pg_sys::TupleTableSlot,
     snapshot: pg_sys::Snapshot,
     scan: pg_sys::IndexScanDesc,
+    keys: [pg_sys::ScanKeyData; 3],
+    /// Where all of this lies.
+    memory: pg_sys::MemoryContext,
 }
 
 impl VisitorIndex {
     /// Opens the table and the index, to see what is committed by now (or, in a transaction that keeps to one moment,
-    /// what was then).
+    /// what was then). They have to be closed while the same statement is under way.
     pub fn open(table: pg_sys::Oid, index: pg_sys::Oid) -> Self {
         // SAFETY: ordinary calls, undone in drop; after an error PostgreSQL releases all of it with the transaction.
         unsafe {
+            let memory = pg_sys::AllocSetContextCreateExtended(
+                pg_sys::TopTransactionContext,
+                c"visitor index of pg_sessionize".as_ptr(),
+                pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
+                pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
+                pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
+            );
+            let caller = pg_sys::MemoryContextSwitchTo(memory);
             let table = pg_sys::table_open(table, pg_sys::AccessShareLock as i32);
             let index = pg_sys::index_open(index, pg_sys::AccessShareLock as i32);
             let slot = pg_sys::table_slot_create(table, std::ptr::null_mut());
             let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot());
             let scan = begin_scan(table, index, snapshot, 3);
-            VisitorIndex { table, index, slot, snapshot, scan }
+            let equal = pg_sys::BTEqualStrategyNumber;
+            let keys = [
+                key(key::APP_ID, equal, pg_sys::F_INT4EQ, pg_sys::InvalidOid),
+                key(key::VISITOR, equal, pg_sys::F_TEXTEQ, pg_sys::C_COLLATION_OID),
+                key(key::STARTED_AT, pg_sys::BTLessEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_LE, pg_sys::InvalidOid),
+            ];
+            pg_sys::MemoryContextSwitchTo(caller);
+            VisitorIndex { table, index, slot, snapshot, scan, keys, memory }
         }
     }
 
     /// Shows a visitor's sessions one by one until `each` says that it has seen enough.
     pub fn walk(&self, app: i32, visitor: &str, direction: Direction, mut each: impl FnMut(Glimpse) -> bool) {
-        let (strategy, function, bound, scan_direction) = match direction {
-            Direction::BackFrom(at) => (
-                pg_sys::BTLessEqualStrategyNumber,
-                pg_sys::F_TIMESTAMPTZ_LE,
-                at,
-                pg_sys::ScanDirection::BackwardScanDirection,
-            ),
-            Direction::After(at) => (
-                pg_sys::BTGreaterStrategyNumber,
-                pg_sys::F_TIMESTAMPTZ_GT,
-                at,
-                pg_sys::ScanDirection::ForwardScanDirection,
-            ),
-        };
-        let equal = pg_sys::BTEqualStrategyNumber;
-        // SAFETY: the keys fit the columns of the index; the slot fits the table; the scan ends before anything is closed.
+        // SAFETY: the keys fit the columns of the index, and the slot fits the table. An error jumps over nothing that has to
+        // be dropped: what `each` is about to do ends before the next row is looked for.
         unsafe {
-            let visitor = pg_sys::cstring_to_text_with_len(visitor.as_ptr().cast(), visitor.len() as i32);
-            let mut keys = [pg_sys::ScanKeyData::default(); 3];
-            let parts = [
-                (key::APP_ID, equal, pg_sys::F_INT4EQ, pg_sys::InvalidOid, pg_sys::Datum::from(app)),
-                (key::VISITOR, equal, pg_sys::F_TEXTEQ, pg_sys::Oid::from(950), pg_sys::Datum::from(visitor)),
-                (key::STARTED_AT, strategy, function, pg_sys::InvalidOid, pg_sys::Datum::from(bound)),
-            ];
-            for (key, (column, strategy, function, collation, value)) in keys.iter_mut().zip(parts) {
-                pg_sys::ScanKeyEntryInitialize(
-                    key,
-                    0,
-                    column,
-                    strategy as u16,
-                    pg_sys::InvalidOid,
-                    collation,
-                    pg_sys::Oid::from(function),
-                    value,
-                );
-            }
-            let scan = self.scan;
-            pg_sys::index_rescan(scan, keys.as_mut_ptr(), 3, std::ptr::null_mut(), 0);
-            while let Some(address) = next_row(scan, scan_direction, self.slot) {
-                if !each(self.glimpse(address)) {
-                    break;
+            let caller = pg_sys::MemoryContextSwitchTo(self.memory);
+            let mut keys = self.keys;
+            let (bound, scan_direction) = match direction {
+                Direction::BackFrom(at) => (at, pg_sys::ScanDirection::BackwardScanDirection),
+                Direction::After(at) => {
+                    let (strategy, function) = (pg_sys::BTGreaterStrategyNumber, pg_sys::F_TIMESTAMPTZ_GT);
+                    keys[2] = key(key::STARTED_AT, strategy, function, pg_sys::InvalidOid);
+                    (at, pg_sys::ScanDirection::ForwardScanDirection)
                 }
-            }
-            pg_sys::pfree(visitor.cast());
+            };
+            let scan = self.scan;
+            passing_errors(|| {
+                let visitor = raw::cstring_to_text_with_len(visitor.as_ptr().cast(), visitor.len() as i32);
+                let values = [pg_sys::Datum::from(app), pg_sys::Datum::from(visitor), pg_sys::Datum::from(bound)];
+                keys.iter_mut().zip(values).for_each(|(key, value)| key.sk_argument = value);
+                raw::index_rescan(scan, keys.as_mut_ptr(), 3, std::ptr::null_mut(), 0);
+                while let Some(address) = next_row(scan, scan_direction, self.slot) {
+                    if !each(self.glimpse(address)) {
+                        break;
+                    }
+                }
+                raw::pfree(visitor.cast());
+            });
+            pg_sys::MemoryContextSwitchTo(caller);
         }
+    }
+
+    /// Leaves everything to PostgreSQL, which is about to release it with the transaction or a part of it.
+    pub fn abandon(self) {
+        std::mem::forget(self);
     }
 
     /// The session that is being shown, if nothing is known of it but times and counts, and which version of its row it is.
@@ -193,11 +200,11 @@ impl VisitorIndex {
     }
 
     /// # Safety
-    /// The slot must hold a session.
+    /// Under a guard; the slot must hold a session.
     unsafe fn glimpse(&self, address: RowAddress) -> Glimpse {
         // SAFETY: the columns up to the last one wanted are deformed first; all but the last are never NULL.
         unsafe {
-            pg_sys::slot_getsomeattrs_int(self.slot, column::CANCELLED_AT as i32);
+            raw::slot_getsomeattrs_int(self.slot, column::CANCELLED_AT as i32);
             let slot = &*self.slot;
             let number = |column: usize| (*slot.tts_values.add(column - 1)).value() as i64;
             Glimpse {
@@ -225,14 +232,38 @@ impl Drop for VisitorIndex {
             pg_sys::ExecDropSingleTupleTableSlot(self.slot);
             pg_sys::index_close(self.index, pg_sys::NoLock as i32);
             pg_sys::table_close(self.table, pg_sys::NoLock as i32);
+            pg_sys::MemoryContextDelete(self.memory);
         }
     }
+}
+
+/// What is asked of a column of an index, but for the value.
+///
+/// # Safety
+/// The function must be one of the strategy, for the type of the column.
+unsafe fn key(column: i16, strategy: u32, function: u32, collation: pg_sys::Oid) -> pg_sys::ScanKeyData {
+    let mut key = pg_sys::ScanKeyData::default();
+    let (subtype, function) = (pg_sys::InvalidOid, pg_sys::Oid::from(function));
+    // SAFETY: the caller vouches for the function.
+    unsafe {
+        pg_sys::ScanKeyEntryInitialize(
+            &mut key,
+            0,
+            column,
+            strategy as u16,
+            subtype,
+            collation,
+            function,
+            pg_sys::Datum::null(),
+        );
+    }
+    key
 }
 
 /// Puts the next visible row of a scan into the slot, and gives the place that the index names.
 ///
 /// # Safety
-/// The scan must be under way with a snapshot of one moment, and the slot fit its table.
+/// Under a guard. The scan must be under way with a snapshot of one moment, and the slot fit its table.
 pub(super) unsafe fn next_row(
     scan: pg_sys::IndexScanDesc,
     direction: pg_sys::ScanDirection::Type,
@@ -242,8 +273,8 @@ pub(super) unsafe fn next_row(
     // of ordinary tables lie in slots that hold a buffer.
     unsafe {
         loop {
-            let named = *pg_sys::index_getnext_tid(scan, direction).as_ref()?;
-            if pg_sys::index_fetch_heap(scan, slot) {
+            let named = *raw::index_getnext_tid(scan, direction).as_ref()?;
+            if raw::index_fetch_heap(scan, slot) {
                 let buffer = (*slot.cast::<pg_sys::BufferHeapTupleTableSlot>()).buffer;
                 return Some(RowAddress::new(named, buffer));
             }
@@ -265,5 +296,25 @@ pub(super) unsafe fn begin_scan(
         return pg_sys::index_beginscan(table, index, snapshot, keys, 0);
         #[cfg(feature = "pg18")]
         return pg_sys::index_beginscan(table, index, snapshot, std::ptr::null_mut(), keys, 0);
+    }
+}
+
+/// PostgreSQL's functions without the guard that pgrx puts around each of them.
+mod raw {
+    use pgrx::pg_sys::*;
+
+    unsafe extern "C-unwind" {
+        pub fn cstring_to_text_with_len(bytes: *const std::ffi::c_char, length: std::ffi::c_int) -> *mut text;
+        pub fn index_rescan(
+            scan: IndexScanDesc,
+            keys: ScanKey,
+            count: std::ffi::c_int,
+            orders: ScanKey,
+            order_count: std::ffi::c_int,
+        );
+        pub fn index_getnext_tid(scan: IndexScanDesc, direction: ScanDirection::Type) -> ItemPointer;
+        pub fn index_fetch_heap(scan: IndexScanDesc, slot: *mut TupleTableSlot) -> bool;
+        pub fn slot_getsomeattrs_int(slot: *mut TupleTableSlot, until: std::ffi::c_int);
+        pub fn pfree(pointer: *mut std::ffi::c_void);
     }
 }
