@@ -106,6 +106,8 @@ pub struct OwnTables {
     pub sessions_of_visitor: Oid,
     /// `sessionize.session_ids`
     pub session_ids: Oid,
+    /// `sessionize.visitors`
+    pub visitors: Oid,
 }
 
 #[derive(Default)]
@@ -146,6 +148,7 @@ pub fn own_tables() -> OwnTables {
                 sessions_pkey: find(c"sessions_pkey"),
                 sessions_of_visitor: find(c"sessions_of_visitor"),
                 session_ids: find(c"session_ids"),
+                visitors: find(c"visitors"),
             };
             for watched in [own.sessions, find(c"apps"), find(c"tracked_tables")] {
                 transaction::watch(watched);

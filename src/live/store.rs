@@ -16,7 +16,8 @@ use super::guess::Guess;
 use super::settings::{OwnTables, own_tables};
 use crate::pg::growth::FixedColumns;
 use crate::pg::known_sessions::{self, Version};
-use crate::pg::new_sessions::{self, NewRow};
+use crate::pg::new_sessions::{self, NewSession};
+use crate::pg::new_visitors::{self, NewVisitor};
 use crate::pg::owner::AsOwner;
 use crate::pg::sessions::{Direction, Glimpse, VisitorIndex};
 use crate::pg::spi::{Argument, Connection, Plan, Row, Rows};
@@ -91,11 +92,15 @@ const ADD_VISITORS: Statement = Statement {
 
 /// Adds visitors, who must be in order, if none of them is known: looking for each one costs as much as adding it.
 pub fn add_visitors<'v>(app: i32, visitors: impl Iterator<Item = &'v str>) -> bool {
+    let seen = transaction::now();
+    let visitors: Vec<NewVisitor> = visitors.map(|visitor| NewVisitor { app, visitor, seen }).collect();
     transaction::unless_duplicate(|| {
         let _owner = AsOwner::for_look_ups(own_tables().sessions);
-        let connection = &Connection::open();
-        let _rows: Rows =
-            kept!(connection, ADD_VISITORS, &[Argument::integer(app), Argument::text_array(visitors.map(Some))]);
+        if !new_visitors::insert(own_tables().visitors, &visitors) {
+            let connection = &Connection::open();
+            let names = Argument::text_array(visitors.iter().map(|known| Some(known.visitor)));
+            let _rows: Rows = kept!(connection, ADD_VISITORS, &[Argument::integer(app), names]);
+        }
     })
 }
 
@@ -246,8 +251,8 @@ impl Written<'_> {
     }
 
     /// A new row.
-    fn row(&self, app: i32, token: [u8; 16]) -> NewRow<'_> {
-        NewRow { fixed: self.columns(app), visitor: self.visitor, token }
+    fn row(&self, app: i32, token: [u8; 16]) -> NewSession<'_> {
+        NewSession { fixed: self.columns(app), visitor: self.visitor, token }
     }
 }
 
@@ -335,7 +340,8 @@ pub fn insert_sessions(connection: &Connection, app: i32, mut sessions: Vec<Writ
     let (plain, others): (Vec<Written>, Vec<Written>) = sessions.into_iter().partition(Written::is_plain);
     for sessions in plain.chunks(WRITTEN_AT_ONCE) {
         let tokens = tokens(sessions.len());
-        let rows: Vec<NewRow> = sessions.iter().zip(&tokens).map(|(written, token)| written.row(app, *token)).collect();
+        let rows: Vec<NewSession> =
+            sessions.iter().zip(&tokens).map(|(written, token)| written.row(app, *token)).collect();
         if !new_sessions::insert(own_tables().sessions, &rows) {
             kept!(connection, INSERT_PLAIN, &new_session_arrays(app, sessions, time_arrays(sessions)));
         }
