@@ -5,6 +5,7 @@ use sessionize_core::Instant;
 
 use super::error::passing_errors;
 use super::heap;
+use super::indexes::Indexes;
 use super::sessions::{RowAddress, begin_scan, column, next_row};
 
 /// The columns that come first in each row, all of fixed width and never NULL, as they lie in memory.
@@ -308,29 +309,14 @@ pub(super) unsafe fn starts_with_fixed_columns(columns: pg_sys::TupleDesc) -> bo
 /// The relation must be open for writing and the row be stored in it.
 #[cold]
 unsafe fn insert_into_indexes(relation: pg_sys::Relation, row: pg_sys::HeapTuple) {
-    // SAFETY: the executor state is made for this one row and freed after it, as for replicated changes. It has no range
-    // table, so the relation has no place in one, and PostgreSQL must not ask there which columns were updated.
+    // SAFETY: what is made for this one row is freed after it.
     unsafe {
+        let indexes = Indexes::open(relation);
         let state = pg_sys::CreateExecutorState();
-        let result = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
-        (*result).type_ = pg_sys::NodeTag::T_ResultRelInfo;
-        pg_sys::InitResultRelInfo(result, relation, 0, std::ptr::null_mut(), 0);
-        pg_sys::ExecOpenIndices(result, false);
         let slot = pg_sys::MakeSingleTupleTableSlot((*relation).rd_att, &raw const pg_sys::TTSOpsHeapTuple);
-        pg_sys::ExecStoreHeapTuple(row, slot, false);
-        pg_sys::ExecInsertIndexTuples(
-            result,
-            slot,
-            state,
-            false,
-            false,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            #[cfg(not(feature = "pg15"))]
-            false,
-        );
+        passing_errors(|| indexes.enter_version(row, slot, state, false));
         pg_sys::ExecDropSingleTupleTableSlot(slot);
-        pg_sys::ExecCloseIndices(result);
         pg_sys::FreeExecutorState(state);
+        indexes.close();
     }
 }

@@ -43,9 +43,34 @@ impl Indexes {
         }
     }
 
-    /// The indexes as the executor knows them.
-    pub fn opened(&self) -> *mut pg_sys::ResultRelInfo {
-        self.opened
+    /// Enters a new version of a row into all of the indexes, or only into those that sum up pages, as the executor does.
+    ///
+    /// # Safety
+    /// Under a guard. The row must be stored, the slot fit the table, and the executor state have no range table: then
+    /// PostgreSQL does not ask there which columns were updated.
+    pub unsafe fn enter_version(
+        &self,
+        row: pg_sys::HeapTuple,
+        slot: *mut pg_sys::TupleTableSlot,
+        state: *mut pg_sys::EState,
+        _only_summaries: bool,
+    ) {
+        let (conflict, arbiters) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: the caller vouches for the row, which outlives its stay in the slot.
+        unsafe {
+            ExecStoreHeapTuple(row, slot, false);
+            ExecInsertIndexTuples(
+                self.opened,
+                slot,
+                state,
+                false,
+                false,
+                conflict,
+                arbiters,
+                #[cfg(not(feature = "pg15"))]
+                _only_summaries,
+            );
+        }
     }
 
     /// # Safety
@@ -125,7 +150,24 @@ impl Index {
 }
 
 unsafe extern "C-unwind" {
-    /// Declared in access/genam.h; here without pgrx's guard.
+    /// Declared in executor/tuptable.h. This and the next ones are here without pgrx's guard.
+    fn ExecStoreHeapTuple(
+        row: pg_sys::HeapTuple,
+        slot: *mut pg_sys::TupleTableSlot,
+        free: bool,
+    ) -> *mut pg_sys::TupleTableSlot;
+    /// Declared in executor/executor.h.
+    fn ExecInsertIndexTuples(
+        indexes: *mut pg_sys::ResultRelInfo,
+        slot: *mut pg_sys::TupleTableSlot,
+        state: *mut pg_sys::EState,
+        update: bool,
+        no_duplicate_errors: bool,
+        conflict: *mut bool,
+        arbiters: *mut pg_sys::List,
+        #[cfg(not(feature = "pg15"))] only_summarizing: bool,
+    ) -> *mut pg_sys::List;
+    /// Declared in access/genam.h.
     fn index_insert(
         index: pg_sys::Relation,
         values: *mut pg_sys::Datum,

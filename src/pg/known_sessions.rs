@@ -67,7 +67,7 @@ pub fn change(table: pg_sys::Oid, rows: &[(Version, FixedColumns)]) {
             for (version, columns) in rows {
                 let (row, entering) = raw::change(relation, *version, columns);
                 if entering != Entering::Nothing {
-                    raw::enter(indexes.opened(), row, slot, state, entering == Entering::Summaries);
+                    indexes.enter_version(row, slot, state, entering == Entering::Summaries);
                 }
                 raw::MemoryContextReset(memory);
             }
@@ -101,17 +101,6 @@ mod raw {
     use crate::pg::growth::{FixedColumns, columns_of};
 
     unsafe extern "C-unwind" {
-        fn ExecStoreHeapTuple(row: HeapTuple, slot: *mut TupleTableSlot, free: bool) -> *mut TupleTableSlot;
-        fn ExecInsertIndexTuples(
-            indexes: *mut ResultRelInfo,
-            slot: *mut TupleTableSlot,
-            state: *mut EState,
-            update: bool,
-            no_duplicate_errors: bool,
-            conflict: *mut bool,
-            arbiters: *mut List,
-            #[cfg(not(feature = "pg15"))] only_summarizing: bool,
-        ) -> *mut List;
         pub fn ReleaseBuffer(buffer: Buffer);
         pub fn MemoryContextReset(context: MemoryContext);
         pub fn heap_lock_tuple(
@@ -174,33 +163,6 @@ mod raw {
                 _ => Entering::All,
             };
             (new, entering)
-        }
-    }
-
-    /// Enters a row into its indexes. The executor state has no range table, so PostgreSQL must not ask there which columns
-    /// were updated.
-    pub unsafe fn enter(
-        indexes: *mut ResultRelInfo,
-        row: HeapTuple,
-        slot: *mut TupleTableSlot,
-        state: *mut EState,
-        _only_summaries: bool,
-    ) {
-        let (conflict, arbiters) = (std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: the caller vouches for the row, which outlives its stay in the slot.
-        unsafe {
-            ExecStoreHeapTuple(row, slot, false);
-            ExecInsertIndexTuples(
-                indexes,
-                slot,
-                state,
-                false,
-                false,
-                conflict,
-                arbiters,
-                #[cfg(not(feature = "pg15"))]
-                _only_summaries,
-            );
         }
     }
 }
