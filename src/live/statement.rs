@@ -24,7 +24,7 @@ struct Statement {
     part: u32,
     recorder: Recorder,
     /// Open from the first look at a visitor until the statement ends.
-    index: Option<VisitorIndex>,
+    index: Option<Box<VisitorIndex>>,
 }
 
 impl Statement {
@@ -55,10 +55,14 @@ static ENDS: Ends = Ends {
 /// Forgets statements that did not come to their end.
 fn abandon(is_over: impl Fn(&Statement) -> bool) {
     STATEMENTS.with_borrow_mut(|statements| {
-        let (over, others) = std::mem::take(statements).into_iter().partition(is_over);
-        *statements = others;
-        let over: Vec<Statement> = over;
-        over.into_iter().for_each(Statement::abandon);
+        let mut place = 0;
+        while let Some(statement) = statements.get(place) {
+            if is_over(statement) {
+                statements.remove(place).abandon();
+            } else {
+                place += 1;
+            }
+        }
     });
 }
 
@@ -100,7 +104,7 @@ pub fn with_current<R>(tracking: i32, kind: Kind, function: impl FnOnce(&mut Rec
 /// Looks at visitors' sessions as they were when the statement that inserts into the table first did.
 pub fn with_visitor_index<R>(tracking: i32, look: impl FnOnce(&VisitorIndex) -> R) -> R {
     let part = transaction::current_part();
-    let with_innermost = |function: &mut dyn FnMut(&mut Option<VisitorIndex>)| {
+    let with_innermost = |function: &mut dyn FnMut(&mut Option<Box<VisitorIndex>>)| {
         STATEMENTS.with_borrow_mut(|statements| {
             let innermost = statements.last_mut().filter(|statement| {
                 (statement.tracking, statement.kind, statement.part) == (tracking, Kind::Insert, part)
@@ -110,7 +114,7 @@ pub fn with_visitor_index<R>(tracking: i32, look: impl FnOnce(&VisitorIndex) -> 
     };
     let mut index = None;
     let is_kept = with_innermost(&mut |kept| index = kept.take());
-    let index = index.unwrap_or_else(open_visitor_index);
+    let index = index.unwrap_or_else(|| Box::new(open_visitor_index()));
     let result = look(&index);
     if is_kept {
         let mut index = Some(index);
@@ -127,9 +131,10 @@ pub fn is_under_way(tracking: i32, kind: Kind) -> bool {
 
 /// A statement on a tracked table ends: gives its rows.
 pub fn end(tracking: i32, kind: Kind) -> Option<Recorder> {
-    STATEMENTS.with_borrow_mut(|statements| {
+    let ended = STATEMENTS.with_borrow_mut(|statements| {
         let place =
             statements.iter().rposition(|statement| (statement.tracking, statement.kind) == (tracking, kind))?;
-        Some(statements.remove(place).recorder)
-    })
+        Some(statements.remove(place))
+    })?;
+    Some(ended.recorder)
 }

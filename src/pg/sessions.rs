@@ -179,7 +179,7 @@ impl VisitorIndex {
     }
 
     /// Leaves everything to PostgreSQL, which is about to release it with the transaction or a part of it.
-    pub fn abandon(self) {
+    pub fn abandon(self: Box<Self>) {
         std::mem::forget(self);
     }
 
