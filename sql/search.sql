@@ -80,12 +80,12 @@ BEGIN
                                   (SELECT string_agg(format('(%s) IS NOT TRUE', earlier.condition), ' AND ')
                                      FROM unnest(conditions) WITH ORDINALITY AS earlier (condition, place)
                                     WHERE earlier.place < listed.place))
-                   -- a country as its code, or as an application spells it; these exclude each other as they are
+                   -- a country as its code, or as an application spells it, which is no address; these exclude each other as they are
                    FROM (SELECT * FROM unnest(conditions) WITH ORDINALITY
                          UNION ALL
                          SELECT DISTINCT format('session.country = %L', spelling), cardinality(conditions) + 1
                            FROM unnest(ARRAY[wanted, code, lower(code)]) AS spelling
-                          WHERE spelling IS NOT NULL) AS listed (condition, place));
+                          WHERE spelling IS NOT NULL AND network IS NULL) AS listed (condition, place));
 END $$;
 COMMENT ON FUNCTION sessionize.search_conditions(text) IS
     'SQL conditions on sessionize.sessions AS session that exclude each other: any of them is what the search means';
