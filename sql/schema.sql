@@ -107,7 +107,7 @@ CREATE TABLE sessionize.sessions (
     cart_value numeric,
     currency text,
     facts_at timestamptz[]
-) WITH (fillfactor = 75);
+) WITH (fillfactor = 75, autovacuum_vacuum_insert_scale_factor = 0.01); -- counts rely on pages being known as visible to all
 COMMENT ON TABLE sessionize.sessions IS
     'one row per session. Deleting a row deletes or detaches what belongs to it, as registered; see purge_inactive_sessions()';
 COMMENT ON COLUMN sessionize.sessions.started_at IS 'the earliest qualifying event';
