@@ -123,7 +123,7 @@ impl VisitorIndex {
         // SAFETY: ordinary calls, undone in drop; after an error PostgreSQL releases all of it with the transaction.
         unsafe {
             let memory = pg_sys::AllocSetContextCreateExtended(
-                pg_sys::TopTransactionContext,
+                pg_sys::CurTransactionContext,
                 c"visitor index of pg_sessionize".as_ptr(),
                 pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
                 pg_sys::ALLOCSET_SMALL_INITSIZE as usize,

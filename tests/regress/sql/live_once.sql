@@ -167,6 +167,21 @@ CLOSE lazy;
 COMMIT;
 SELECT wrong FROM trace();
 
+-- Many statements that fail within one transaction leave no memory behind: each looks for a visitor whom nobody knows.
+BEGIN;
+DO $$
+BEGIN
+    FOR attempt IN 1..100 LOOP
+        BEGIN
+            INSERT INTO sent VALUES (1, 'nobody', now());
+        EXCEPTION WHEN unique_violation THEN
+        END;
+    END LOOP;
+END $$;
+SELECT count(*) AS left_behind FROM pg_backend_memory_contexts WHERE name LIKE '%pg_sessionize%';
+COMMIT;
+SELECT wrong FROM trace();
+
 DROP VIEW stored;
 DROP TABLE sent, before, batch;
 SELECT drop_session_app('sent');
