@@ -338,12 +338,14 @@ const INSERT: Statement = Statement {
 pub fn insert_sessions(connection: &Connection, app: i32, mut sessions: Vec<Written>) {
     sessions.sort_unstable_by_key(|written| written.session.id);
     let (plain, others): (Vec<Written>, Vec<Written>) = sessions.into_iter().partition(Written::is_plain);
-    for sessions in plain.chunks(WRITTEN_AT_ONCE) {
+    for sessions in plain.chunks(ENTERED_AT_ONCE) {
         let tokens = tokens(sessions.len());
         let rows: Vec<NewSession> =
             sessions.iter().zip(&tokens).map(|(written, token)| written.row(app, *token)).collect();
         if !new_sessions::insert(own_tables().sessions, &rows) {
-            kept!(connection, INSERT_PLAIN, &new_session_arrays(app, sessions, time_arrays(sessions)));
+            for sessions in sessions.chunks(WRITTEN_AT_ONCE) {
+                kept!(connection, INSERT_PLAIN, &new_session_arrays(app, sessions, time_arrays(sessions)));
+            }
         }
     }
     for sessions in others.chunks(WRITTEN_AT_ONCE) {
@@ -351,8 +353,12 @@ pub fn insert_sessions(connection: &Connection, app: i32, mut sessions: Vec<Writ
     }
 }
 
-/// So many sessions are written at once, which bounds the memory of that.
+/// So many sessions go into one statement, which bounds the memory of its arrays.
 const WRITTEN_AT_ONCE: usize = 1 << 14;
+
+/// So many new sessions are entered into the indexes at once: the more, the nearer to each other lie the entries of one walk
+/// through an index.
+const ENTERED_AT_ONCE: usize = 1 << 18;
 
 fn new_session_arrays(app: i32, sessions: &[Written], arrays: Vec<Argument>) -> Vec<Argument> {
     let tokens = tokens(sessions.len());
