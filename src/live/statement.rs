@@ -101,26 +101,19 @@ pub fn with_current<R>(tracking: i32, kind: Kind, function: impl FnOnce(&mut Rec
     })
 }
 
-/// Looks at visitors' sessions as they were when the statement that inserts into the table first did.
+/// Looks at visitors' sessions as they were when the statement that inserts into the table first did. To look runs no code
+/// of users, so no other statement can begin meanwhile.
 pub fn with_visitor_index<R>(tracking: i32, look: impl FnOnce(&VisitorIndex) -> R) -> R {
     let part = transaction::current_part();
-    let with_innermost = |function: &mut dyn FnMut(&mut Option<Box<VisitorIndex>>)| {
-        STATEMENTS.with_borrow_mut(|statements| {
-            let innermost = statements.last_mut().filter(|statement| {
-                (statement.tracking, statement.kind, statement.part) == (tracking, Kind::Insert, part)
-            });
-            innermost.map(|statement| function(&mut statement.index)).is_some()
-        })
-    };
-    let mut index = None;
-    let is_kept = with_innermost(&mut |kept| index = kept.take());
-    let index = index.unwrap_or_else(|| Box::new(open_visitor_index()));
-    let result = look(&index);
-    if is_kept {
-        let mut index = Some(index);
-        with_innermost(&mut |kept| *kept = index.take());
-    }
-    result
+    STATEMENTS.with_borrow_mut(|statements| {
+        let innermost = statements
+            .last_mut()
+            .filter(|statement| (statement.tracking, statement.kind, statement.part) == (tracking, Kind::Insert, part));
+        match innermost {
+            Some(statement) => look(statement.index.get_or_insert_with(|| Box::new(open_visitor_index()))),
+            None => look(&open_visitor_index()),
+        }
+    })
 }
 
 /// Whether a statement of a kind on the table is under way.
