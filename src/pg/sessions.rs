@@ -180,7 +180,7 @@ impl VisitorIndex {
 
     /// Leaves everything to PostgreSQL, which is about to release it with the transaction or a part of it.
     pub fn abandon(self: Box<Self>) {
-        std::mem::forget(self);
+        std::mem::forget(*self); // but not the box
     }
 
     /// The session that is being shown, if nothing is known of it but times and counts, and which version of its row it is.
