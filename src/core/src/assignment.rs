@@ -368,16 +368,15 @@ impl History {
     pub fn adopt(mut self, app: &App, calendar: &mut Calendar, mut opened: Vec<Session>) -> Option<Self> {
         let known = self.sessions.len();
         if known == 0 {
-            self.sessions = opened;
+            self.sessions = opened; // where they are: most visitors of a load are new
         } else {
             self.sessions.append(&mut opened);
         }
         for place in known..self.sessions.len() {
-            let (before, [session, ..]) = self.sessions.split_at(place) else { break };
-            let span = session.span();
+            let span = self.sessions[place].span();
             let comes_after =
                 |other: &Session| other.first < span.first && !app.rule.joins(calendar, &other.span(), &span);
-            if !before.iter().all(comes_after) {
+            if !self.sessions[..place].iter().all(comes_after) {
                 return None;
             }
             self.check_order(place);
