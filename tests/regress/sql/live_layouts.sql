@@ -53,39 +53,31 @@ BEGIN
     RETURN NEXT;
 END $$;
 
+-- Of each layout: its columns, two visitors, and what is done to the table before.
+CREATE TABLE layouts (columns text, one text, other text, changes text[] DEFAULT '{}', number integer GENERATED ALWAYS AS IDENTITY);
 -- The session first, in the middle and at the end.
-SELECT lay_out('session_id bigint, visitor integer, at timestamptz', '-7', '8');
-CALL backfill_sessions('laid_out');
-SELECT * FROM finish_layout('-7', '8');
-SELECT lay_out('at timestamptz, session_id bigint, visitor text, note text', 'Ann', 'Žofie');
-CALL backfill_sessions('laid_out');
-SELECT * FROM finish_layout('Ann', 'Žofie');
-SELECT lay_out('note text, visitor bigint, at timestamptz, more text, session_id bigint', '9223372036854775807', '1');
-CALL backfill_sessions('laid_out');
-SELECT * FROM finish_layout('9223372036854775807', '1');
-
+INSERT INTO layouts VALUES
+    ('session_id bigint, visitor integer, at timestamptz', '-7', '8'),
+    ('at timestamptz, session_id bigint, visitor text, note text', 'Ann', 'Žofie'),
+    ('note text, visitor bigint, at timestamptz, more text, session_id bigint', '9223372036854775807', '1');
 -- Gaps before values that want to be aligned, and none before short texts.
-SELECT lay_out('flag boolean, visitor smallint, letter "char", at timestamptz, last boolean, session_id bigint', '-1', '32767');
-CALL backfill_sessions('laid_out');
-SELECT * FROM finish_layout('-1', '32767');
-SELECT lay_out('flag boolean, visitor text, at timestamptz, session_id bigint', 'a', repeat('long ', 100));
-CALL backfill_sessions('laid_out');
-SELECT * FROM finish_layout('a', repeat('long ', 100));
-SELECT lay_out('flag boolean, visitor uuid, at timestamptz, session_id bigint', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12');
-CALL backfill_sessions('laid_out');
-SELECT * FROM finish_layout('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12');
-SELECT lay_out('visitor boolean, number integer, at timestamptz, session_id bigint', 'true', 'false');
-CALL backfill_sessions('laid_out');
-SELECT * FROM finish_layout('true', 'false');
-
+INSERT INTO layouts VALUES
+    ('flag boolean, visitor smallint, letter "char", at timestamptz, last boolean, session_id bigint', '-1', '32767'),
+    ('flag boolean, visitor text, at timestamptz, session_id bigint', 'a', repeat('long ', 100)),
+    ('flag boolean, visitor uuid, at timestamptz, session_id bigint', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12'),
+    ('visitor boolean, number integer, at timestamptz, session_id bigint', 'true', 'false');
 -- Columns that were dropped, of a fixed width and of none.
-SELECT lay_out('gone integer, visitor bigint, lost text, at timestamptz, session_id bigint', '1', '2',
-               'INSERT INTO laid_out (gone, lost) VALUES (1, ''lost'')', 'ALTER TABLE laid_out DROP COLUMN gone, DROP COLUMN lost');
-CALL backfill_sessions('laid_out');
-SELECT * FROM finish_layout('1', '2');
-
+INSERT INTO layouts VALUES
+    ('gone integer, visitor bigint, lost text, at timestamptz, session_id bigint', '1', '2',
+     ARRAY['INSERT INTO laid_out (gone, lost) VALUES (1, ''lost'')', 'ALTER TABLE laid_out DROP COLUMN gone, DROP COLUMN lost']);
 -- Columns that came later than rows: NULL in these, or as their default says. The first of these rows has no column at all.
-SELECT lay_out('', '1', '2', 'INSERT INTO laid_out DEFAULT VALUES', 'ALTER TABLE laid_out ADD COLUMN at timestamptz',
-               'INSERT INTO laid_out VALUES (''2026-01-01 10:05'')', 'ALTER TABLE laid_out ADD COLUMN visitor integer DEFAULT 1');
-CALL backfill_sessions('laid_out');
-SELECT * FROM finish_layout('1', '2');
+INSERT INTO layouts VALUES
+    ('', '1', '2', ARRAY['INSERT INTO laid_out DEFAULT VALUES', 'ALTER TABLE laid_out ADD COLUMN at timestamptz',
+                         'INSERT INTO laid_out VALUES (''2026-01-01 10:05'')', 'ALTER TABLE laid_out ADD COLUMN visitor integer DEFAULT 1']);
+SELECT format('SELECT lay_out(columns, one, other, VARIADIC changes) FROM layouts WHERE number = %s', number),
+       'CALL backfill_sessions(''laid_out'')',
+       format('SELECT finished.* FROM layouts, LATERAL finish_layout(one, other) AS finished WHERE number = %s', number)
+  FROM layouts ORDER BY number \gexec
+
+DROP TABLE layouts;
+DROP FUNCTION write_layout, lay_out, finish_layout;
