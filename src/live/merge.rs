@@ -5,8 +5,8 @@ use pgrx::pg_sys::{self, Oid};
 use super::settings::own_tables;
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::{Argument, Connection};
+use crate::pg::stored_row::Place;
 use crate::pg::table::{UserTable, quoted};
-use crate::pg::trigger::Place;
 
 const BIGINT: Oid = pg_sys::INT8OID;
 const BIGINTS: Oid = pg_sys::INT8ARRAYOID;

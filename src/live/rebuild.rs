@@ -25,7 +25,7 @@ use crate::pg::call::Call;
 use crate::pg::error::Report;
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::{Argument, Connection};
-use crate::pg::trigger::Place;
+use crate::pg::stored_row::Place;
 use crate::pg_function;
 
 /// Works out the sessions again of everybody whose rows a statement corrected. Sessions that lost their last row go.

@@ -12,7 +12,7 @@ use sessionize_core::facts::Facts;
 use super::by_session::BySession;
 use super::guess;
 use super::settings::AppSettings;
-use crate::pg::trigger::Place;
+use crate::pg::stored_row::Place;
 
 /// A row that went in.
 #[derive(Debug, Clone)]

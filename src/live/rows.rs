@@ -11,9 +11,8 @@ use super::triggers::{is_usable, read_facts};
 use crate::pg::block_range::{BlockRange, Spot};
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::{Argument, Connection, Plan, Row};
-use crate::pg::stored_row::StoredRow;
+use crate::pg::stored_row::{Place, StoredRow};
 use crate::pg::table::UserTable;
-use crate::pg::trigger::Place;
 
 /// A tracked table as SQL names it.
 pub struct EventTable {

@@ -20,8 +20,8 @@ use super::store::{
 };
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::Connection;
+use crate::pg::stored_row::Place;
 use crate::pg::transaction;
-use crate::pg::trigger::Place;
 
 /// So many visitors are read and written at once.
 const CHUNK: usize = 1 << 16;

@@ -225,6 +225,20 @@ impl<'a> Call<'a> {
     }
 }
 
+/// A text in the current memory context.
+///
+/// # Safety
+/// Under a guard.
+pub(super) unsafe fn text(bytes: &[u8]) -> pg_sys::Datum {
+    // SAFETY: the bytes are as many as said.
+    unsafe { pg_sys::Datum::from(cstring_to_text_with_len(bytes.as_ptr().cast(), bytes.len() as i32)) }
+}
+
+unsafe extern "C-unwind" {
+    /// PostgreSQL's function without the guard that pgrx puts around it.
+    fn cstring_to_text_with_len(bytes: *const std::ffi::c_char, length: std::ffi::c_int) -> *mut pg_sys::text;
+}
+
 /// The bytes of a varlena value; a copy is made where it is compressed or stored elsewhere.
 ///
 /// # Safety

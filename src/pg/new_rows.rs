@@ -239,15 +239,6 @@ pub(super) fn first_bytes(text: &[u8]) -> u64 {
     u64::from_be_bytes(bytes)
 }
 
-/// A text in the current memory context.
-///
-/// # Safety
-/// Under a guard.
-pub(super) unsafe fn text(bytes: &[u8]) -> pg_sys::Datum {
-    // SAFETY: the bytes are as many as said.
-    unsafe { pg_sys::Datum::from(raw::cstring_to_text_with_len(bytes.as_ptr().cast(), bytes.len() as i32)) }
-}
-
 /// Whether rows of a table are stored as PostgreSQL itself does, and nobody has given it constraints, rules or policies.
 ///
 /// # Safety
@@ -270,7 +261,6 @@ mod raw {
     use pgrx::pg_sys::*;
 
     unsafe extern "C-unwind" {
-        pub fn cstring_to_text_with_len(bytes: *const std::ffi::c_char, length: std::ffi::c_int) -> *mut text;
         pub fn heap_form_tuple(columns: TupleDesc, values: *mut Datum, nulls: *mut bool) -> HeapTuple;
         pub fn ExecStoreHeapTuple(row: HeapTuple, slot: *mut TupleTableSlot, free: bool) -> *mut TupleTableSlot;
         pub fn MemoryContextReset(context: MemoryContext);

@@ -4,8 +4,9 @@ use std::ffi::CStr;
 
 use pgrx::pg_sys;
 
+use super::call::text;
 use super::growth::{FixedColumns, starts_with_fixed_columns};
-use super::new_rows::{self, NewRow, first_bytes, is_plain, text};
+use super::new_rows::{self, NewRow, first_bytes, is_plain};
 use super::sessions::column;
 
 /// A session to be written, of which nothing is known but times and counts.

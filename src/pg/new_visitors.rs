@@ -3,7 +3,8 @@
 use pgrx::pg_sys;
 use sessionize_core::Instant;
 
-use super::new_rows::{self, NewRow, is_plain, text};
+use super::call::text;
+use super::new_rows::{self, NewRow, is_plain};
 
 /// A visitor to be written.
 pub struct NewVisitor<'v> {

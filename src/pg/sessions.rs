@@ -3,6 +3,7 @@
 use pgrx::pg_sys;
 use sessionize_core::Instant;
 
+use super::call::text;
 use super::error::passing_errors;
 use super::growth::FixedColumns;
 use super::known_sessions::Version;
@@ -163,8 +164,8 @@ impl VisitorIndex {
             };
             let scan = self.scan;
             passing_errors(|| {
-                let visitor = raw::cstring_to_text_with_len(visitor.as_ptr().cast(), visitor.len() as i32);
-                let values = [pg_sys::Datum::from(app), pg_sys::Datum::from(visitor), pg_sys::Datum::from(bound)];
+                let visitor = text(visitor.as_bytes());
+                let values = [pg_sys::Datum::from(app), visitor, pg_sys::Datum::from(bound)];
                 keys.iter_mut().zip(values).for_each(|(key, value)| key.sk_argument = value);
                 raw::index_rescan(scan, keys.as_mut_ptr(), 3, std::ptr::null_mut(), 0);
                 while let Some(address) = next_row(scan, scan_direction, self.slot) {
@@ -172,7 +173,7 @@ impl VisitorIndex {
                         break;
                     }
                 }
-                raw::pfree(visitor.cast());
+                raw::pfree(visitor.cast_mut_ptr());
             });
             pg_sys::MemoryContextSwitchTo(caller);
         }
@@ -304,7 +305,6 @@ mod raw {
     use pgrx::pg_sys::*;
 
     unsafe extern "C-unwind" {
-        pub fn cstring_to_text_with_len(bytes: *const std::ffi::c_char, length: std::ffi::c_int) -> *mut text;
         pub fn index_rescan(
             scan: IndexScanDesc,
             keys: ScanKey,

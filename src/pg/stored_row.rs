@@ -6,7 +6,6 @@ use pgrx::pg_sys;
 use sessionize_core::Instant;
 
 use super::call::varlena_bytes;
-use super::trigger::Place;
 
 /// A column of a table.
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +111,32 @@ impl Shape {
     /// Where the column ends.
     fn end(&self, before: Option<usize>) -> Option<usize> {
         Some(self.start(before)? + usize::try_from(self.length).ok()?)
+    }
+}
+
+/// Where a row is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The table or partition.
+    pub relation: pg_sys::Oid,
+    /// Its block.
+    pub block: u32,
+    /// Its line in the block.
+    pub line: u16,
+}
+
+impl Place {
+    /// A row's address in a table or partition.
+    pub fn of(relation: pg_sys::Oid, address: pg_sys::ItemPointerData) -> Self {
+        let (block, line) = pgrx::itemptr::item_pointer_get_both(address);
+        Place { relation, block, line }
+    }
+
+    /// As PostgreSQL writes it.
+    pub fn pointer(&self) -> pg_sys::ItemPointerData {
+        let mut pointer = pg_sys::ItemPointerData::default();
+        pgrx::itemptr::item_pointer_set_all(&mut pointer, self.block, self.line);
+        pointer
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::ffi::CStr;
 
+use pgrx::pg_sys;
+
 use super::call::Call;
 use super::stored_row::StoredRow;
-use pgrx::pg_sys;
 
 /// When and for what a trigger fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,38 +27,6 @@ pub enum Moment {
 /// The row that a trigger fires for, or its statement.
 pub struct Firing<'a> {
     data: &'a mut pg_sys::TriggerData,
-}
-
-/// A number without sign; each row asks, and most have one digit.
-fn number_of(digits: &[u8]) -> Option<i32> {
-    let digit = |digit: &u8| digit.is_ascii_digit().then(|| i32::from(digit - b'0'));
-    digits.iter().try_fold(0_i32, |number, next| number.checked_mul(10)?.checked_add(digit(next)?))
-}
-
-/// Where a row is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// The table or partition.
-    pub relation: pg_sys::Oid,
-    /// Its block.
-    pub block: u32,
-    /// Its line in the block.
-    pub line: u16,
-}
-
-impl Place {
-    /// A row's address in a table or partition.
-    pub fn of(relation: pg_sys::Oid, address: pg_sys::ItemPointerData) -> Self {
-        let (block, line) = pgrx::itemptr::item_pointer_get_both(address);
-        Place { relation, block, line }
-    }
-
-    /// As PostgreSQL writes it.
-    pub fn pointer(&self) -> pg_sys::ItemPointerData {
-        let mut pointer = pg_sys::ItemPointerData::default();
-        pgrx::itemptr::item_pointer_set_all(&mut pointer, self.block, self.line);
-        pointer
-    }
 }
 
 impl<'a> Firing<'a> {
@@ -158,6 +127,12 @@ impl<'a> Firing<'a> {
             }))
         }
     }
+}
+
+/// A number without sign; each row asks, and most have one digit.
+fn number_of(digits: &[u8]) -> Option<i32> {
+    let digit = |digit: &u8| digit.is_ascii_digit().then(|| i32::from(digit - b'0'));
+    digits.iter().try_fold(0_i32, |number, next| number.checked_mul(10)?.checked_add(digit(next)?))
 }
 
 /// A copy of a row whose last column, a `bigint`, was NULL and has a value now: nothing needs to be taken apart for that.
