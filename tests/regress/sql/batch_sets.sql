@@ -76,7 +76,7 @@ FROM (VALUES ('sessionize(now())', 'sessionize(now(), ''1 hour'')'),
              ('sessionize_daily(now(), ''UTC'')', 'sessionize_daily(now(), ''Europe/Prague'')')) AS rules (one, other);
 
 -- Only the executor can call what works on states.
-SELECT suite.complaint('SELECT sessionize_finish(NULL)') AS complaint;
+SELECT suite.complaint('SELECT sessionize_finish(NULL::bytea)') AS complaint;
 SELECT suite.complaint('SELECT sessionize_transition(1, now())') AS complaint;
 
 DROP TABLE visits, huge;
