@@ -6,6 +6,8 @@ use std::ffi::{CStr, c_void};
 use pgrx::pg_sys;
 use sessionize_core::{Instant, Micros};
 
+use super::unguarded;
+
 /// Defines a function for `LANGUAGE c`: the exported symbol and its version record. The body
 /// takes a [`Call`] and gives a datum; errors and panics inside become PostgreSQL errors.
 #[macro_export]
@@ -231,12 +233,7 @@ impl<'a> Call<'a> {
 /// Under a guard.
 pub(super) unsafe fn text(bytes: &[u8]) -> pg_sys::Datum {
     // SAFETY: the bytes are as many as said.
-    unsafe { pg_sys::Datum::from(cstring_to_text_with_len(bytes.as_ptr().cast(), bytes.len() as i32)) }
-}
-
-unsafe extern "C-unwind" {
-    /// PostgreSQL's function without the guard that pgrx puts around it.
-    fn cstring_to_text_with_len(bytes: *const std::ffi::c_char, length: std::ffi::c_int) -> *mut pg_sys::text;
+    unsafe { pg_sys::Datum::from(unguarded::cstring_to_text_with_len(bytes.as_ptr().cast(), bytes.len() as i32)) }
 }
 
 /// The bytes of a varlena value; a copy is made where it is compressed or stored elsewhere.

@@ -10,6 +10,8 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::{ErrorReport, pgrx_extern_c_guard};
 use sessionize_core::Error;
 
+use super::unguarded;
+
 /// An error on its way to the client.
 #[derive(Debug)]
 pub struct Report {
@@ -91,10 +93,6 @@ struct Thrown(*mut pg_sys::ErrorData);
 // SAFETY: it never leaves the one thread of a backend; a panic's payload has to be Send all the same.
 unsafe impl Send for Thrown {}
 
-unsafe extern "C-unwind" {
-    fn ReThrowError(error: *mut pg_sys::ErrorData) -> !;
-}
-
 /// Calls what may run code of users. An error unwinds our functions and leaves them, by [`guarded`], as it came:
 /// pgrx would take codes that it does not know for XX000, and forget the context and the names of tables.
 ///
@@ -143,7 +141,7 @@ pub unsafe fn guarded<T>(body: impl FnOnce() -> T) -> T {
                 let error = thrown.0;
                 drop(thrown);
                 // SAFETY: the copy lies in a memory context that lives until the transaction is rolled back.
-                unsafe { ReThrowError(error) }
+                unsafe { unguarded::ReThrowError(error) }
             }
             // SAFETY: the caller vouches for the frames; nothing of this one is left to be dropped.
             Err(payload) => unsafe { pgrx_extern_c_guard(move || resume_unwind(payload)) },

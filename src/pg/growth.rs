@@ -7,6 +7,7 @@ use super::error::passing_errors;
 use super::heap;
 use super::indexes::Indexes;
 use super::sessions::{RowAddress, begin_scan, column, next_row};
+use super::unguarded;
 
 /// The columns that come first in each row, all of fixed width and never NULL, as they lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,8 +138,8 @@ unsafe fn fetch_at(
         let mut place = address.pointer();
         let mut row = pg_sys::HeapTupleData::default();
         let copy = pg_sys::ffi::pg_guard_ffi_boundary(|| {
-            raw::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
-            let found = raw::heap_hot_search_buffer(
+            unguarded::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
+            let found = unguarded::heap_hot_search_buffer(
                 &mut place,
                 relation,
                 buffer,
@@ -147,37 +148,15 @@ unsafe fn fetch_at(
                 std::ptr::null_mut(),
                 true,
             );
-            let copy = (found && (*columns_of(&mut row)).id == id).then(|| raw::heap_copytuple(&mut row));
-            raw::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32);
+            let copy = (found && (*columns_of(&mut row)).id == id).then(|| unguarded::heap_copytuple(&mut row));
+            unguarded::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32);
             if copy.is_some() && !has_room(buffer, row.t_len as usize) {
-                raw::heap_page_prune_opt(relation, buffer);
+                unguarded::heap_page_prune_opt(relation, buffer);
             }
-            raw::ReleaseBuffer(buffer);
+            unguarded::ReleaseBuffer(buffer);
             copy
         });
         copy.map(|copy| (copy, RowAddress::new(address.pointer(), buffer)))
-    }
-}
-
-/// PostgreSQL's functions without the guard that pgrx puts around each of them.
-mod raw {
-    use pgrx::pg_sys::*;
-
-    unsafe extern "C-unwind" {
-        pub fn LockBuffer(buffer: Buffer, mode: std::ffi::c_int);
-        pub fn ReleaseBuffer(buffer: Buffer);
-        pub fn PageGetHeapFreeSpace(page: *const u8) -> Size;
-        pub fn heap_copytuple(row: HeapTuple) -> HeapTuple;
-        pub fn heap_page_prune_opt(relation: Relation, buffer: Buffer);
-        pub fn heap_hot_search_buffer(
-            place: ItemPointer,
-            relation: Relation,
-            buffer: Buffer,
-            snapshot: Snapshot,
-            row: HeapTuple,
-            all_dead: *mut bool,
-            first_call: bool,
-        ) -> bool;
     }
 }
 
@@ -191,7 +170,7 @@ unsafe fn has_room(buffer: pg_sys::Buffer, length: usize) -> bool {
     unsafe {
         let page = pg_sys::BufferGetPage(buffer);
         let was_full = u32::from((*page.cast::<pg_sys::PageHeaderData>()).pd_flags) & pg_sys::PD_PAGE_FULL != 0;
-        !was_full && raw::PageGetHeapFreeSpace(page.cast()) >= 2 * length.next_multiple_of(align_of::<i64>())
+        !was_full && unguarded::PageGetHeapFreeSpace(page.cast()) >= 2 * length.next_multiple_of(align_of::<i64>())
     }
 }
 

@@ -2,20 +2,7 @@
 
 use pgrx::pg_sys;
 
-unsafe extern "C-unwind" {
-    /// Declared in access/heapam.h; here without pgrx's guard, for callers that put one around many calls.
-    fn heap_update(
-        table: pg_sys::Relation,
-        old: pg_sys::ItemPointer,
-        new: pg_sys::HeapTuple,
-        command: pg_sys::CommandId,
-        crosscheck: pg_sys::Snapshot,
-        wait: bool,
-        failure: *mut pg_sys::TM_FailureData,
-        lock_mode: *mut pg_sys::LockTupleMode::Type,
-        #[cfg(not(feature = "pg15"))] indexes: *mut pg_sys::TU_UpdateIndexes::Type,
-    ) -> pg_sys::TM_Result::Type;
-}
+use super::unguarded;
 
 /// Puts a new version of a row in the place of an old one, after waiting for others who change it, and says whether it was
 /// the latest one. The caller enters the new one into indexes.
@@ -34,7 +21,7 @@ pub(super) unsafe fn update(
     let mut indexes = pg_sys::TU_UpdateIndexes::TU_None;
     // SAFETY: the caller vouches for relation and rows.
     unsafe {
-        heap_update(
+        unguarded::heap_update(
             table,
             old,
             new,

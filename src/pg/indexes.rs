@@ -3,6 +3,7 @@
 use pgrx::pg_sys;
 
 use super::block_range::Spot;
+use super::unguarded;
 
 /// The open indexes of a table.
 pub struct Indexes {
@@ -58,8 +59,8 @@ impl Indexes {
         let (conflict, arbiters) = (std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: the caller vouches for the row, which outlives its stay in the slot.
         unsafe {
-            ExecStoreHeapTuple(row, slot, false);
-            ExecInsertIndexTuples(
+            unguarded::ExecStoreHeapTuple(row, slot, false);
+            unguarded::ExecInsertIndexTuples(
                 self.opened,
                 slot,
                 state,
@@ -145,39 +146,10 @@ impl Index {
         let (values, nulls, mut pointer) = (values.as_mut_ptr(), nulls.as_mut_ptr(), pointer_to(spot));
         let unchanged = changed.is_some_and(|changed| !self.columns.contains(&changed));
         // SAFETY: the caller vouches for the row; there are as many values as the index has columns.
-        unsafe { index_insert(self.index, values, nulls, &mut pointer, table, self.check, unchanged, self.info) };
+        unsafe {
+            unguarded::index_insert(self.index, values, nulls, &mut pointer, table, self.check, unchanged, self.info)
+        };
     }
-}
-
-unsafe extern "C-unwind" {
-    /// Declared in executor/tuptable.h. This and the next ones are here without pgrx's guard.
-    fn ExecStoreHeapTuple(
-        row: pg_sys::HeapTuple,
-        slot: *mut pg_sys::TupleTableSlot,
-        free: bool,
-    ) -> *mut pg_sys::TupleTableSlot;
-    /// Declared in executor/executor.h.
-    fn ExecInsertIndexTuples(
-        indexes: *mut pg_sys::ResultRelInfo,
-        slot: *mut pg_sys::TupleTableSlot,
-        state: *mut pg_sys::EState,
-        update: bool,
-        no_duplicate_errors: bool,
-        conflict: *mut bool,
-        arbiters: *mut pg_sys::List,
-        #[cfg(not(feature = "pg15"))] only_summarizing: bool,
-    ) -> *mut pg_sys::List;
-    /// Declared in access/genam.h.
-    fn index_insert(
-        index: pg_sys::Relation,
-        values: *mut pg_sys::Datum,
-        nulls: *mut bool,
-        row: pg_sys::ItemPointer,
-        table: pg_sys::Relation,
-        check: pg_sys::IndexUniqueCheck::Type,
-        unchanged: bool,
-        info: *mut pg_sys::IndexInfo,
-    ) -> bool;
 }
 
 /// Where a pointer of PostgreSQL's points.

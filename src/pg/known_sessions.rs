@@ -3,9 +3,10 @@
 use pgrx::pg_sys;
 
 use super::error::passing_errors;
-use super::growth::FixedColumns;
+use super::growth::{FixedColumns, columns_of};
 use super::indexes::Indexes;
 use super::new_sessions::{Operation, is_as_made};
+use super::unguarded;
 
 /// Where a version of a row is.
 pub type Version = pg_sys::ItemPointerData;
@@ -43,8 +44,9 @@ unsafe fn lock_one(relation: pg_sys::Relation, version: Version, command: pg_sys
     // SAFETY: the version was seen in this transaction, whose snapshot keeps it; the page is pinned by the call and let go.
     unsafe {
         let (mode, policy) = (pg_sys::LockTupleMode::LockTupleExclusive, pg_sys::LockWaitPolicy::LockWaitBlock);
-        let result = raw::heap_lock_tuple(relation, &mut row, command, mode, policy, false, &mut buffer, &mut failure);
-        raw::ReleaseBuffer(buffer);
+        let result =
+            unguarded::heap_lock_tuple(relation, &mut row, command, mode, policy, false, &mut buffer, &mut failure);
+        unguarded::ReleaseBuffer(buffer);
         result == pg_sys::TM_Result::TM_Ok
     }
 }
@@ -65,11 +67,11 @@ pub fn change(table: pg_sys::Oid, rows: &[(Version, FixedColumns)]) {
         let caller = pg_sys::MemoryContextSwitchTo(memory);
         passing_errors(|| {
             for (version, columns) in rows {
-                let (row, entering) = raw::change(relation, *version, columns);
+                let (row, entering) = write_version(relation, *version, columns);
                 if entering != Entering::Nothing {
                     indexes.enter_version(row, slot, state, entering == Entering::Summaries);
                 }
-                raw::MemoryContextReset(memory);
+                unguarded::MemoryContextReset(memory);
             }
         });
         pg_sys::MemoryContextSwitchTo(caller);
@@ -93,76 +95,42 @@ enum Entering {
     All,
 }
 
-/// PostgreSQL's functions without the guard that pgrx puts around each of them.
-mod raw {
-    use pgrx::pg_sys::*;
-
-    use super::Entering;
-    use crate::pg::growth::{FixedColumns, columns_of};
-
-    unsafe extern "C-unwind" {
-        pub fn ReleaseBuffer(buffer: Buffer);
-        pub fn MemoryContextReset(context: MemoryContext);
-        pub fn heap_lock_tuple(
-            relation: Relation,
-            row: HeapTuple,
-            command: CommandId,
-            mode: LockTupleMode::Type,
-            policy: LockWaitPolicy::Type,
-            follow_updates: bool,
-            buffer: *mut Buffer,
-            failure: *mut TM_FailureData,
-        ) -> TM_Result::Type;
-        fn heap_fetch(
-            relation: Relation,
-            snapshot: Snapshot,
-            row: HeapTuple,
-            buffer: *mut Buffer,
-            keep_buffer: bool,
-        ) -> bool;
-        fn heap_copytuple(row: HeapTuple) -> HeapTuple;
-        fn simple_heap_update(
-            relation: Relation,
-            old: ItemPointer,
-            new: HeapTuple,
-            #[cfg(not(feature = "pg15"))] indexes: *mut TU_UpdateIndexes::Type,
-        );
-    }
-
-    /// Gives the new version of a row, which nobody else can change meanwhile.
-    pub unsafe fn change(
-        relation: Relation,
-        version: ItemPointerData,
-        columns: &FixedColumns,
-    ) -> (HeapTuple, Entering) {
-        let mut old = HeapTupleData { t_self: version, ..Default::default() };
-        let mut buffer = InvalidBuffer as Buffer;
-        #[cfg(not(feature = "pg15"))]
-        let mut indexes = TU_UpdateIndexes::TU_None;
-        // SAFETY: the caller vouches for the version, which the table still has; the page is pinned until it is copied.
-        unsafe {
-            heap_fetch(relation, &raw mut SnapshotAnyData, &mut old, &mut buffer, false);
-            let new = heap_copytuple(&mut old);
-            ReleaseBuffer(buffer);
-            columns_of(new).write(*columns);
-            simple_heap_update(
-                relation,
-                &mut old.t_self,
-                new,
-                #[cfg(not(feature = "pg15"))]
-                &mut indexes,
-            );
-            #[cfg(feature = "pg15")]
-            let stayed = u32::from((*(*new).t_data).t_infomask2) & HEAP_ONLY_TUPLE != 0;
-            #[cfg(feature = "pg15")]
-            let entering = if stayed { Entering::Nothing } else { Entering::All };
+/// Writes the new version of a row, which nobody else can change meanwhile, and gives it.
+///
+/// # Safety
+/// Under a guard; the table must still have the version.
+unsafe fn write_version(
+    relation: pg_sys::Relation,
+    version: Version,
+    columns: &FixedColumns,
+) -> (pg_sys::HeapTuple, Entering) {
+    let mut old = pg_sys::HeapTupleData { t_self: version, ..Default::default() };
+    let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;
+    #[cfg(not(feature = "pg15"))]
+    let mut indexes = pg_sys::TU_UpdateIndexes::TU_None;
+    // SAFETY: the caller vouches for the version; its page is pinned until it is copied.
+    unsafe {
+        unguarded::heap_fetch(relation, &raw mut pg_sys::SnapshotAnyData, &mut old, &mut buffer, false);
+        let new = unguarded::heap_copytuple(&mut old);
+        unguarded::ReleaseBuffer(buffer);
+        columns_of(new).write(*columns);
+        unguarded::simple_heap_update(
+            relation,
+            &mut old.t_self,
+            new,
             #[cfg(not(feature = "pg15"))]
-            let entering = match indexes {
-                TU_UpdateIndexes::TU_None => Entering::Nothing,
-                TU_UpdateIndexes::TU_Summarizing => Entering::Summaries,
-                _ => Entering::All,
-            };
-            (new, entering)
-        }
+            &mut indexes,
+        );
+        #[cfg(feature = "pg15")]
+        let stayed = u32::from((*(*new).t_data).t_infomask2) & pg_sys::HEAP_ONLY_TUPLE != 0;
+        #[cfg(feature = "pg15")]
+        let entering = if stayed { Entering::Nothing } else { Entering::All };
+        #[cfg(not(feature = "pg15"))]
+        let entering = match indexes {
+            pg_sys::TU_UpdateIndexes::TU_None => Entering::Nothing,
+            pg_sys::TU_UpdateIndexes::TU_Summarizing => Entering::Summaries,
+            _ => Entering::All,
+        };
+        (new, entering)
     }
 }

@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use pgrx::pg_sys;
 
 use super::call::Call;
+use super::unguarded;
 
 /// Calls `function(argument)` when `context` is reset or deleted.
 ///
@@ -31,15 +32,10 @@ pub(super) unsafe fn on_reset(
 fn aggregate_context(call: &mut Call) -> pg_sys::MemoryContext {
     let mut context = std::ptr::null_mut();
     // SAFETY: the record is that of the call under way. The function cannot fail, so it needs no guard.
-    if unsafe { AggCheckCallContext(call.info(), &mut context) } == 0 {
+    if unsafe { unguarded::AggCheckCallContext(call.info(), &mut context) } == 0 {
         panic!("aggregate support function called outside an aggregate");
     }
     context
-}
-
-unsafe extern "C-unwind" {
-    /// PostgreSQL's function without the guard that pgrx puts around it.
-    fn AggCheckCallContext(info: pg_sys::FunctionCallInfo, context: *mut pg_sys::MemoryContext) -> std::ffi::c_int;
 }
 
 const SMALLEST_BLOCK: usize = 512;

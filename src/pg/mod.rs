@@ -22,4 +22,5 @@ pub mod table;
 pub mod transaction;
 pub mod transition;
 pub mod trigger;
+mod unguarded;
 pub mod window;

@@ -9,6 +9,7 @@ use super::block_range::Spot;
 use super::error::passing_errors;
 use super::indexes::{Index, Indexes, spot_of};
 use super::rewriting::pause;
+use super::unguarded;
 
 /// A row to be written.
 pub(super) trait NewRow: Sized {
@@ -94,9 +95,9 @@ unsafe fn store<R: NewRow>(
             targets.iter_mut().for_each(|target| target.make_room(rows.len()));
             passing_errors(|| {
                 for (slot, row) in slots.iter().zip(rows) {
-                    raw::ExecStoreHeapTuple(form(columns, row, memory), *slot, true);
+                    unguarded::ExecStoreHeapTuple(form(columns, row, memory), *slot, true);
                 }
-                raw::heap_multi_insert(relation, slots.as_mut_ptr(), count, command, 0, std::ptr::null_mut());
+                unguarded::heap_multi_insert(relation, slots.as_mut_ptr(), count, command, 0, std::ptr::null_mut());
                 for target in targets.iter_mut() {
                     target.judge(context, slots.get(..rows.len()).unwrap_or_default());
                 }
@@ -125,7 +126,7 @@ unsafe fn form<R: NewRow>(columns: pg_sys::TupleDesc, row: &R, memory: pg_sys::M
     // SAFETY: there are as many values as columns.
     unsafe {
         let texts = pg_sys::MemoryContextSwitchTo(memory);
-        let formed = raw::heap_form_tuple(columns, values.as_mut_ptr(), nulls.as_mut_ptr());
+        let formed = unguarded::heap_form_tuple(columns, values.as_mut_ptr(), nulls.as_mut_ptr());
         pg_sys::MemoryContextSwitchTo(texts);
         formed
     }
@@ -223,7 +224,7 @@ impl<'i> Target<'i> {
                 // SAFETY: the caller vouches for the rows; what one needs is forgotten before the next.
                 unsafe {
                     self.index.enter(relation, |column| row.value(column), *spot, None);
-                    raw::MemoryContextReset(memory);
+                    unguarded::MemoryContextReset(memory);
                     pause(count);
                 }
             }
@@ -253,24 +254,5 @@ pub(super) unsafe fn is_plain(relation: pg_sys::Relation) -> bool {
             && !form.relrowsecurity
             && (*relation).rd_rules.is_null()
             && !constrained
-    }
-}
-
-/// PostgreSQL's functions without the guard that pgrx puts around each of them.
-mod raw {
-    use pgrx::pg_sys::*;
-
-    unsafe extern "C-unwind" {
-        pub fn heap_form_tuple(columns: TupleDesc, values: *mut Datum, nulls: *mut bool) -> HeapTuple;
-        pub fn ExecStoreHeapTuple(row: HeapTuple, slot: *mut TupleTableSlot, free: bool) -> *mut TupleTableSlot;
-        pub fn MemoryContextReset(context: MemoryContext);
-        pub fn heap_multi_insert(
-            table: Relation,
-            slots: *mut *mut TupleTableSlot,
-            count: std::ffi::c_int,
-            command: CommandId,
-            options: std::ffi::c_int,
-            state: BulkInsertState,
-        );
     }
 }

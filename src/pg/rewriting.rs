@@ -7,6 +7,7 @@ use super::error::{Report, SqlState, passing_errors};
 use super::heap;
 use super::indexes::{Index, Indexes, spot_of};
 use super::trigger::append;
+use super::unguarded;
 
 /// Rows being rewritten.
 pub struct Rewriting {
@@ -123,9 +124,9 @@ impl Rewriting {
         // SAFETY: the row of a scan stays where it is until the next one is asked for; what is made of it lives until the
         // memory is reset.
         unsafe {
-            let command = raw::GetCurrentCommandId(true);
+            let command = unguarded::GetCurrentCommandId(true);
             while let Some((wanted, _)) = rest.peek() {
-                let row = raw::heap_getnext(scan, pg_sys::ScanDirection::ForwardScanDirection);
+                let row = unguarded::heap_getnext(scan, pg_sys::ScanDirection::ForwardScanDirection);
                 let Some(row) = row.as_mut() else { break };
                 let spot = spot_of(&row.t_self);
                 if spot < *wanted {
@@ -149,7 +150,7 @@ impl Rewriting {
                 } else {
                     in_time = false;
                 }
-                raw::MemoryContextReset(self.memory);
+                unguarded::MemoryContextReset(self.memory);
                 pause(self.moved.len());
             }
         }
@@ -167,13 +168,13 @@ impl Rewriting {
             if let Some(appended) = self.may_append.then(|| append(row, self.column as i16 + 1, value)).flatten() {
                 return appended;
             }
-            raw::heap_deform_tuple(row, self.columns, values, nulls);
+            unguarded::heap_deform_tuple(row, self.columns, values, nulls);
             for place in &self.dropped {
                 *nulls.add(*place) = true;
             }
             *values.add(self.column) = pg_sys::Datum::from(value);
             *nulls.add(self.column) = false;
-            raw::heap_form_tuple(self.columns, values, nulls)
+            unguarded::heap_form_tuple(self.columns, values, nulls)
         }
     }
 
@@ -185,7 +186,7 @@ impl Rewriting {
                 // SAFETY: the index has the one column.
                 unsafe {
                     index.enter(self.relation, |_| Some(pg_sys::Datum::from(*value)), *spot, Some(self.column));
-                    raw::MemoryContextReset(self.memory);
+                    unguarded::MemoryContextReset(self.memory);
                     pause(place);
                 }
             }
@@ -201,7 +202,7 @@ pub(super) unsafe fn pause(after: usize) {
     // SAFETY: the flag is one that signals set.
     unsafe {
         if (after + 1).is_multiple_of(1 << 12) && pg_sys::InterruptPending != 0 {
-            raw::ProcessInterrupts();
+            unguarded::ProcessInterrupts();
         }
     }
 }
@@ -251,24 +252,9 @@ unsafe fn fires_for(trigger: &pg_sys::Trigger, column: i16) -> bool {
 unsafe fn decides_partition(relation: pg_sys::Relation, column: i16) -> bool {
     // SAFETY: the condition is one over the columns of the partition itself, which is relation number 1 in it.
     unsafe {
-        let condition = passing_errors(|| raw::RelationGetPartitionQual(relation));
+        let condition = passing_errors(|| unguarded::RelationGetPartitionQual(relation));
         let mut columns = std::ptr::null_mut();
         pg_sys::pull_varattnos(condition.cast(), 1, &mut columns);
         pg_sys::bms_is_member(i32::from(column) - pg_sys::FirstLowInvalidHeapAttributeNumber, columns)
-    }
-}
-
-/// PostgreSQL's functions without the guard that pgrx puts around each of them.
-mod raw {
-    use pgrx::pg_sys::*;
-
-    unsafe extern "C-unwind" {
-        pub fn ProcessInterrupts();
-        pub fn heap_getnext(scan: TableScanDesc, direction: ScanDirection::Type) -> HeapTuple;
-        pub fn heap_deform_tuple(row: HeapTuple, columns: TupleDesc, values: *mut Datum, nulls: *mut bool);
-        pub fn heap_form_tuple(columns: TupleDesc, values: *mut Datum, nulls: *mut bool) -> HeapTuple;
-        pub fn GetCurrentCommandId(used: bool) -> CommandId;
-        pub fn MemoryContextReset(context: MemoryContext);
-        pub fn RelationGetPartitionQual(relation: Relation) -> *mut List;
     }
 }

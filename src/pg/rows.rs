@@ -6,6 +6,7 @@ use sessionize_core::{Instant, Micros};
 
 use super::call::Call;
 use super::error::{Report, SqlState};
+use super::unguarded;
 
 /// A column of a result row.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +65,7 @@ unsafe fn store_rows<const COLUMNS: usize>(
             pg_sys::CurrentMemoryContext = (*(*info).econtext).ecxt_per_query_memory;
             let random_access =
                 (*info).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32 != 0;
-            let store = raw::tuplestore_begin_heap(random_access, false, pg_sys::work_mem);
+            let store = unguarded::tuplestore_begin_heap(random_access, false, pg_sys::work_mem);
             pg_sys::CurrentMemoryContext = caller_memory;
             let mut intervals = [pg_sys::Interval::default(); COLUMNS];
             let mut values = [pg_sys::Datum::null(); COLUMNS];
@@ -82,23 +83,9 @@ unsafe fn store_rows<const COLUMNS: usize>(
                         Value::Any(datum) => datum.unwrap_or(pg_sys::Datum::null()),
                     };
                 }
-                raw::tuplestore_putvalues(store, (*info).expectedDesc, values.as_mut_ptr(), nulls.as_mut_ptr());
+                unguarded::tuplestore_putvalues(store, (*info).expectedDesc, values.as_mut_ptr(), nulls.as_mut_ptr());
             }
             store
         })
-    }
-}
-
-/// PostgreSQL's functions without the guard that pgrx puts around each of them.
-mod raw {
-    use pgrx::pg_sys::{Datum, TupleDesc, Tuplestorestate};
-
-    unsafe extern "C-unwind" {
-        pub fn tuplestore_begin_heap(
-            random_access: bool,
-            across_transactions: bool,
-            kilobytes: i32,
-        ) -> *mut Tuplestorestate;
-        pub fn tuplestore_putvalues(store: *mut Tuplestorestate, row: TupleDesc, values: *mut Datum, nulls: *mut bool);
     }
 }

@@ -7,6 +7,7 @@ use super::call::text;
 use super::error::passing_errors;
 use super::growth::FixedColumns;
 use super::known_sessions::Version;
+use super::unguarded;
 
 /// The numbers of the columns, as sql/schema.sql declares them.
 pub(super) mod column {
@@ -167,13 +168,13 @@ impl VisitorIndex {
                 let visitor = text(visitor.as_bytes());
                 let values = [pg_sys::Datum::from(app), visitor, pg_sys::Datum::from(bound)];
                 keys.iter_mut().zip(values).for_each(|(key, value)| key.sk_argument = value);
-                raw::index_rescan(scan, keys.as_mut_ptr(), 3, std::ptr::null_mut(), 0);
+                unguarded::index_rescan(scan, keys.as_mut_ptr(), 3, std::ptr::null_mut(), 0);
                 while let Some(address) = next_row(scan, scan_direction, self.slot) {
                     if !each(self.glimpse(address)) {
                         break;
                     }
                 }
-                raw::pfree(visitor.cast_mut_ptr());
+                unguarded::pfree(visitor.cast_mut_ptr());
             });
             pg_sys::MemoryContextSwitchTo(caller);
         }
@@ -205,7 +206,7 @@ impl VisitorIndex {
     unsafe fn glimpse(&self, address: RowAddress) -> Glimpse {
         // SAFETY: the columns up to the last one wanted are deformed first; all but the last are never NULL.
         unsafe {
-            raw::slot_getsomeattrs_int(self.slot, column::CANCELLED_AT as i32);
+            unguarded::slot_getsomeattrs_int(self.slot, column::CANCELLED_AT as i32);
             let slot = &*self.slot;
             let number = |column: usize| (*slot.tts_values.add(column - 1)).value() as i64;
             Glimpse {
@@ -274,8 +275,8 @@ pub(super) unsafe fn next_row(
     // of ordinary tables lie in slots that hold a buffer.
     unsafe {
         loop {
-            let named = *raw::index_getnext_tid(scan, direction).as_ref()?;
-            if raw::index_fetch_heap(scan, slot) {
+            let named = *unguarded::index_getnext_tid(scan, direction).as_ref()?;
+            if unguarded::index_fetch_heap(scan, slot) {
                 let buffer = (*slot.cast::<pg_sys::BufferHeapTupleTableSlot>()).buffer;
                 return Some(RowAddress::new(named, buffer));
             }
@@ -297,24 +298,5 @@ pub(super) unsafe fn begin_scan(
         return pg_sys::index_beginscan(table, index, snapshot, keys, 0);
         #[cfg(feature = "pg18")]
         return pg_sys::index_beginscan(table, index, snapshot, std::ptr::null_mut(), keys, 0);
-    }
-}
-
-/// PostgreSQL's functions without the guard that pgrx puts around each of them.
-mod raw {
-    use pgrx::pg_sys::*;
-
-    unsafe extern "C-unwind" {
-        pub fn index_rescan(
-            scan: IndexScanDesc,
-            keys: ScanKey,
-            count: std::ffi::c_int,
-            orders: ScanKey,
-            order_count: std::ffi::c_int,
-        );
-        pub fn index_getnext_tid(scan: IndexScanDesc, direction: ScanDirection::Type) -> ItemPointer;
-        pub fn index_fetch_heap(scan: IndexScanDesc, slot: *mut TupleTableSlot) -> bool;
-        pub fn slot_getsomeattrs_int(slot: *mut TupleTableSlot, until: std::ffi::c_int);
-        pub fn pfree(pointer: *mut std::ffi::c_void);
     }
 }

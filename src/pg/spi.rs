@@ -7,16 +7,7 @@ use sessionize_core::Instant;
 
 use super::call::varlena_bytes;
 use super::error::{Report, SqlState, passing_errors};
-
-unsafe extern "C-unwind" {
-    fn SPI_execute_plan(
-        plan: pg_sys::SPIPlanPtr,
-        values: *mut pg_sys::Datum,
-        nulls: *const std::ffi::c_char,
-        read_only: bool,
-        limit: std::ffi::c_long,
-    ) -> std::ffi::c_int;
-}
+use super::unguarded;
 
 /// A connection to the executor; what statements give lives until it ends. Connections nest.
 pub struct Connection(());
@@ -39,7 +30,7 @@ impl Connection {
         // committed when they start, so that they see what was done by whoever held the locks before.
         unsafe {
             let (values, nulls) = (values.as_mut_ptr(), nulls.as_ptr());
-            check(passing_errors(|| SPI_execute_plan(plan.plan, values, nulls, false, 0)));
+            check(passing_errors(|| unguarded::SPI_execute_plan(plan.plan, values, nulls, false, 0)));
             Rows { table: pg_sys::SPI_tuptable, processed: pg_sys::SPI_processed, _connection: self }
         }
     }

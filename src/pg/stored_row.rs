@@ -6,6 +6,7 @@ use pgrx::pg_sys;
 use sessionize_core::Instant;
 
 use super::call::varlena_bytes;
+use super::unguarded;
 
 /// A column of a table.
 #[derive(Debug, Clone, Copy)]
@@ -201,7 +202,7 @@ impl<'a> StoredRow<'a> {
         // taken apart.
         unsafe {
             if (*self.slot).tts_nvalid < column.number {
-                slot_getsomeattrs_int(self.slot, c_int::from(column.number));
+                unguarded::slot_getsomeattrs_int(self.slot, c_int::from(column.number));
             }
             (!*(*self.slot).tts_isnull.add(place)).then(|| *(*self.slot).tts_values.add(place))
         }
@@ -224,12 +225,6 @@ impl<'a> StoredRow<'a> {
     pub fn place(&self) -> Place {
         Place::of(self.relation, self.tuple.t_self)
     }
-}
-
-unsafe extern "C-unwind" {
-    /// Declared in executor/tuptable.h; raises an error only for a column that the slot has not. Without a guard: each row
-    /// may call it.
-    fn slot_getsomeattrs_int(slot: *mut pg_sys::TupleTableSlot, until: c_int);
 }
 
 /// How the values of a type become text.

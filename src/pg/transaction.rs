@@ -8,6 +8,7 @@ use pgrx::pg_sys;
 use sessionize_core::Instant;
 
 use super::error::{SqlState, state_of};
+use super::unguarded;
 
 thread_local! {
     static LISTENING: Cell<bool> = const { Cell::new(false) };
@@ -72,27 +73,19 @@ pub fn announce_change(relation: pg_sys::Oid) {
 /// The part of the transaction that is under way.
 pub fn current_part() -> u32 {
     // SAFETY: reads a number.
-    unsafe { GetCurrentSubTransactionId() }
+    unsafe { unguarded::GetCurrentSubTransactionId() }
 }
 
 /// When the transaction began: `now()`.
 pub fn now() -> Instant {
     // SAFETY: reads a number.
-    unsafe { GetCurrentTransactionStartTimestamp() }
-}
-
-unsafe extern "C-unwind" {
-    /// Declared in access/xact.h. This and the next raise no errors, and are called without a guard: each row calls them.
-    fn GetCurrentSubTransactionId() -> pg_sys::SubTransactionId;
-    fn GetCurrentTransactionStartTimestamp() -> pg_sys::TimestampTz;
-    /// Declared in commands/sequence.h: the next number, with the caller's rights checked or not.
-    fn nextval_internal(sequence: pg_sys::Oid, check_permissions: bool) -> i64;
+    unsafe { unguarded::GetCurrentTransactionStartTimestamp() }
 }
 
 /// The next number of a sequence, whoever asks.
 pub fn next_number(sequence: pg_sys::Oid) -> i64 {
     // SAFETY: an ordinary call, guarded like every call into PostgreSQL; errors end the statement.
-    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| nextval_internal(sequence, false)) }
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| unguarded::nextval_internal(sequence, false)) }
 }
 
 /// Runs statements of ours of which one may find that somebody else has written the same row. Then nothing is left of them,
