@@ -79,6 +79,11 @@ END $$;
 COMMENT ON FUNCTION create_session_app(text, text, interval, text, interval, text, interval, text[], text[], text[]) IS
     'makes an application and gives its id. policy: timeout or midnight; timeout: 1 minute to 24 hours; time_zone: IANA name; grace: 0 to 24 hours; boundary: exclusive or inclusive; max_skew: how far ahead of its arrival an event may be; kinds of events that are passive, convert or cancel a session';
 
+CREATE FUNCTION sessionize.time_zone_release() RETURNS text
+    AS 'MODULE_PATHNAME', 'sessionize_time_zone_release' LANGUAGE c IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION sessionize.time_zone_release() IS
+    'the release of the IANA time zone database that calendar days are taken from, as in "2025b"; that of PostgreSQL may be another one';
+
 CREATE FUNCTION sessionize.app_id(app text) RETURNS integer
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -1,7 +1,7 @@
 //! What people see of sessions: thin functions over the display and cursor rules of the core.
 
 use pgrx::pg_sys::Datum;
-use sessionize_core::{cursor, display};
+use sessionize_core::{calendar, cursor, display};
 
 use crate::pg::call::Call;
 use crate::pg::rows::{Value, give_rows};
@@ -36,6 +36,10 @@ fn time_ago(call: &mut Call) -> Datum {
     call.bytes_result(display::time_ago(instant, now).as_bytes())
 }
 
+fn time_zone_release(call: &mut Call) -> Datum {
+    call.bytes_result(calendar::RELEASE.as_bytes())
+}
+
 fn write_cursor(call: &mut Call) -> Datum {
     let (instant, session_id) = (call.instant(1).unwrap_or_default(), call.datum(2).map_or(0, |id| id.value() as i64));
     let text = cursor::write(&call.text(0).unwrap_or_default(), instant, session_id);
@@ -64,6 +68,10 @@ pg_function!(
 pg_function!(
     /// `(timestamptz, timestamptz) → text`
     sessionize_time_ago, pg_finfo_sessionize_time_ago, time_ago
+);
+pg_function!(
+    /// `() → text`
+    sessionize_time_zone_release, pg_finfo_sessionize_time_zone_release, time_zone_release
 );
 pg_function!(
     /// `(text, timestamptz, bigint) → text`

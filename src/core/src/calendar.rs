@@ -3,13 +3,16 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Offset, TimeZone};
-use chrono_tz::{TZ_VARIANTS, Tz};
+use chrono_tz::{IANA_TZDB_VERSION, TZ_VARIANTS, Tz};
 
 use crate::error::{Error, Result};
 use crate::instant::{DAY, EPOCH_UNIX_SECONDS, HOUR, Instant, Micros, SECOND};
 
 /// A local calendar day, as days since 2000-01-01.
 pub type Day = i64;
+
+/// The release of the IANA database that zones are taken from, such as "2025b".
+pub const RELEASE: &str = IANA_TZDB_VERSION;
 
 /// A time zone of the IANA database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
