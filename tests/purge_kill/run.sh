@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sweeps that are killed: the backend terminated, then the postmaster killed, in the middle.
+# Sweeps that are killed: the backend terminated, then the postmaster killed, in the middle. Commits are asynchronous, so a
+# killed postmaster forgets the last of them, and it may be that nothing is left of a sweep.
 #
 #   ROUNDS=20 tests/purge_kill/run.sh      the first half of the rounds terminates, the second half kills
 set -euo pipefail
@@ -56,10 +57,11 @@ consistent="SELECT (SELECT count(*) FROM events WHERE session_id NOT IN (SELECT 
 
 broken=0 unlike=0
 for ((round = 1; round <= rounds; round++)); do
+    before=$(query "SELECT clock_timestamp()")
     sql $database -c "CALL sweep_inactive_sessions(90, batch_size => 150, pause => '5 ms')" >/dev/null 2>&1 &
     sweep=$!
     # not always at the same point
-    wait_until "SELECT count(*) = $round AND bool_or(outcome = 'running' AND sessions >= 150 * (1 + $round % 4)) FROM sessionize.purges"
+    wait_until "SELECT count(*) = 1 FROM sessionize.purges WHERE outcome = 'running' AND started_at >= '$before' AND sessions >= 150 * (1 + $round % 4)"
     if [ $round -le $((rounds / 2)) ]; then
         query "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'CALL sweep%' AND pid <> pg_backend_pid()" >/dev/null
         wait $sweep || true
@@ -69,16 +71,16 @@ for ((round = 1; round <= rounds; round++)); do
         wait $sweep || true
     fi
     [ "$(query "$consistent")" = 0 ] || broken=$((broken + 1))
-    [ "$(query "SELECT string_agg(outcome, ' ' ORDER BY purge_id) FROM sessionize.purges")" = \
-      "$(for ((before = 1; before < round; before++)); do printf 'interrupted '; done)running" ] || unlike=$((unlike + 1))
+    [[ $(query "SELECT string_agg(outcome, ' ' ORDER BY purge_id) FROM sessionize.purges") =~ ^(interrupted )*running$ ]] || unlike=$((unlike + 1))
 done
 check "nothing was half deleted in $rounds kills" 0 $broken
 check "the next sweep says that the one before was killed" 0 $unlike
 check "there was something left to do" t "$(query "SELECT count(*) > 0 FROM sessionize.sessions")"
 query "CALL sweep_inactive_sessions(90)"
 check "the next sweep finishes" "0 0 0" "$(query "SELECT concat_ws(' ', (SELECT count(*) FROM sessionize.sessions), (SELECT count(*) FROM events), (SELECT count(*) FROM clicks))")"
-check "all deletions are written down" "$((rounds + 1)) 20000 40000 20000 done" \
-    "$(query "SELECT concat_ws(' ', count(*), sum(sessions), sum(events), sum((dependents ->> 'public.clicks')::bigint), (array_agg(outcome ORDER BY purge_id DESC))[1]) FROM sessionize.purges")"
+check "sweeps that were terminated are all written down" t "$(query "SELECT count(*) > $rounds / 2 FROM sessionize.purges")"
+check "all deletions are written down" "20000 40000 20000 done" \
+    "$(query "SELECT concat_ws(' ', sum(sessions), sum(events), sum((dependents ->> 'public.clicks')::bigint), (array_agg(outcome ORDER BY purge_id DESC))[1]) FROM sessionize.purges")"
 
 # Two at the same time: the second one ends at once.
 query "INSERT INTO events SELECT 'one more', moment, moment FROM generate_series(1, 30) AS back, LATERAL (SELECT now() - make_interval(days => 90 + back)) AS instant (moment)"
