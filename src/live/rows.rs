@@ -20,6 +20,8 @@ pub struct EventTable {
     pub relation: Oid,
     /// Its name, qualified and quoted.
     pub name: String,
+    /// The same for a query of its own rows and those of its partitions. Tables that inherit from it have no triggers of ours.
+    own: String,
     /// The column of the session, quoted.
     pub session_id: String,
     /// The same, as it is called.
@@ -34,7 +36,8 @@ const READ_TABLES: &str = "
     SELECT events::oid, events::regclass::text, quote_ident(visitor), quote_ident(occurred_at), quote_ident(session_id),
            quote_ident(kind), quote_ident(customer), quote_ident(ip), quote_ident(country), quote_ident(channel),
            quote_ident(cart_items), quote_ident(cart_value), quote_ident(currency), session_id::text,
-           (SELECT atttypid FROM pg_attribute WHERE attrelid = events AND attname = visitor)
+           (SELECT atttypid FROM pg_attribute WHERE attrelid = events AND attname = visitor),
+           (SELECT CASE relkind WHEN 'p' THEN '' ELSE 'ONLY ' END FROM pg_class WHERE oid = events) || events::regclass::text
       FROM sessionize.tracked_tables
      WHERE (app_id = $1 OR $1 IS NULL) AND (tracking_id = $2 OR $2 IS NULL)
        AND EXISTS (SELECT FROM pg_class WHERE oid = events)
@@ -66,6 +69,7 @@ fn read_table(row: &Row) -> Option<EventTable> {
     Some(EventTable {
         relation: row.oid(1)?,
         name: row.text(2)?,
+        own: row.text(16)?,
         session_id,
         session_column: row.text(14)?,
         visitor,
@@ -117,7 +121,7 @@ impl EventTable {
     pub fn rows_of(&self, app: &AppSettings, visitor: &str, lock: bool, mut each: impl FnMut(Recorded)) {
         let Some(belongs) = self.belongs(visitor) else { return };
         let locking = if lock { " FOR NO KEY UPDATE" } else { "" };
-        let sql = format!("SELECT {} FROM {} AS event WHERE {belongs}{locking}", self.columns, self.name);
+        let sql = format!("SELECT {} FROM {} AS event WHERE {belongs}{locking}", self.columns, self.own);
         let _owner = AsOwner::of_relation(self.relation);
         let connection = Connection::open();
         let rows = connection.run_once(&sql, &[Argument::text(visitor)], &[pg_sys::TEXTOID]);
