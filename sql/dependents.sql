@@ -12,19 +12,24 @@ COMMENT ON VIEW sessionize.attached_tables IS
     'all tables whose rows belong to sessions, and what becomes of the rows when the session goes: delete, detach or keep';
 
 CREATE VIEW sessionize.holding_tables AS
-    SELECT reference.conrelid::regclass AS relation, attribute.attname AS session_id, reference.conname AS reference
+    SELECT reference.conrelid::regclass AS relation, attribute.attname AS session_id, reference.conname AS reference,
+           deferral.waits
       FROM pg_catalog.pg_constraint AS reference
       JOIN pg_catalog.pg_attribute AS attribute
         ON attribute.attrelid = reference.conrelid AND attribute.attnum = reference.conkey[1]
       JOIN pg_catalog.pg_attribute AS referenced
-        ON referenced.attrelid = reference.confrelid AND referenced.attnum = reference.confkey[1]
+        ON referenced.attrelid = reference.confrelid AND referenced.attnum = reference.confkey[1],
+           LATERAL (SELECT reference.condeferred AND reference.confdeltype = 'a') AS deferral (waits)
      WHERE reference.contype = 'f'
        AND reference.confrelid = 'sessionize.sessions'::regclass
        AND referenced.attname = 'session_id'
        AND reference.confdeltype IN ('a', 'r')
-       AND reference.conparentid = 0;
+       AND reference.conparentid = 0
+       AND NOT (deferral.waits AND EXISTS (
+               SELECT FROM sessionize.attached_tables AS attached
+                WHERE attached.relation = reference.conrelid AND attached.session_id = attribute.attname AND attached.on_purge <> 'keep'));
 COMMENT ON VIEW sessionize.holding_tables IS
-    'tables with a foreign key to sessions that forbids deleting them: a session that one of their rows names stays in every purge';
+    'tables with a foreign key to sessions that forbids deleting them: a session that one of their rows names stays in every purge. A key that waits for the end of the transaction does not hold rows that go with their session';
 
 CREATE FUNCTION sessionize.check_dependent() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -78,11 +83,11 @@ BEGIN
             USING DETAIL = 'Whenever sessions go, the whole table has to be read.',
                   HINT = format('CREATE INDEX ON %s (%I);', NEW.relation, NEW.session_id);
     END IF;
-    SELECT held.reference INTO holds FROM sessionize.holding_tables AS held WHERE held.relation = NEW.relation;
+    SELECT held.reference INTO holds FROM sessionize.holding_tables AS held WHERE held.relation = NEW.relation AND NOT held.waits;
     IF FOUND AND NEW.on_purge <> 'keep' THEN
         RAISE WARNING 'foreign key "%" of table % keeps sessions from being purged', holds, NEW.relation
             USING DETAIL = 'A session stays as long as a row of the table names it.',
-                  HINT = 'Drop the foreign key, or give it ON DELETE CASCADE or ON DELETE SET NULL.';
+                  HINT = 'Drop the foreign key, or make it DEFERRABLE INITIALLY DEFERRED.';
     END IF;
     RETURN NEW;
 END $$;

@@ -116,6 +116,42 @@ END $$;
 COMMENT ON FUNCTION sessionize.check_column(regclass, name, text, regtype[]) IS
     'refuses a column that does not exist (42703) or has none of the types (42804); without types any scalar one will do';
 
+CREATE FUNCTION sessionize.check_reference(events regclass, session_number smallint) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    reference name;
+BEGIN
+    SELECT known.conname INTO reference FROM pg_constraint AS known
+     WHERE known.contype = 'f' AND known.conrelid = events AND known.confrelid = 'sessionize.sessions'::regclass
+       AND session_number = ANY (known.conkey) AND NOT known.condeferred;
+    IF FOUND THEN
+        RAISE EXCEPTION 'foreign key "%" of table % would refuse the first event of each session', reference, events
+            USING ERRCODE = '55000', DETAIL = 'It is checked before the end of the statement, which writes the session.',
+                  HINT = 'Make it DEFERRABLE INITIALLY DEFERRED, or do without it.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.check_reference(regclass, smallint) IS
+    'refuses (55000) a foreign key of the session column that looks for a session before it is written';
+
+CREATE FUNCTION sessionize.check_session_column(events regclass, session_id name) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    attribute pg_attribute;
+BEGIN
+    PERFORM sessionize.check_column(events, session_id, 'session', '{bigint}');
+    SELECT * INTO attribute FROM pg_attribute AS known WHERE known.attrelid = events AND known.attname = session_id;
+    IF attribute.attgenerated <> '' OR attribute.attidentity <> '' THEN
+        RAISE EXCEPTION 'column "%" of table % is generated', session_id, events
+            USING ERRCODE = '428C9', DETAIL = 'The sessions of events are written into it.',
+                  HINT = 'Name another column; one that does not exist is added.';
+    END IF;
+    PERFORM sessionize.check_reference(events, attribute.attnum);
+END $$;
+COMMENT ON FUNCTION sessionize.check_session_column(regclass, name) IS
+    'refuses a session column of the wrong type (42804), that PostgreSQL fills itself (428C9), or whose foreign key would refuse events (55000)';
+
 CREATE FUNCTION sessionize.check_trackable(events regclass) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -219,7 +255,7 @@ BEGIN
     SELECT known.app_id INTO app_number FROM sessionize.apps AS known WHERE known.app_id = app_number FOR KEY SHARE;
 
     IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = events AND attname = session_id AND NOT attisdropped) THEN
-        PERFORM sessionize.check_column(events, session_id, 'session', '{bigint}');
+        PERFORM sessionize.check_session_column(events, session_id);
     ELSE
         EXECUTE format('ALTER TABLE %s ADD COLUMN %I bigint', events, session_id);
         EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', events, session_id, 'the session of the event, in sessionize.sessions');
@@ -330,6 +366,8 @@ BEGIN
         RAISE EXCEPTION 'column "%" of table % holds the sessions of its events', headless.session_id, headless.events
             USING ERRCODE = '55000', HINT = 'Call untrack_sessions() first to drop it or to change its type.';
     END IF;
+    PERFORM sessionize.check_reference(tracked.events, tracked.mapped_columns[3]) FROM sessionize.tracked_tables AS tracked
+      WHERE tracked.events IN (SELECT objid FROM pg_event_trigger_ddl_commands());
     UPDATE sessionize.tracked_tables AS tracked
        SET visitor = now_called.names[1], occurred_at = now_called.names[2], session_id = now_called.names[3],
            kind = now_called.names[4], received_at = now_called.names[5], customer = now_called.names[6],
@@ -347,7 +385,7 @@ BEGIN
        AND now_called.names IS DISTINCT FROM sessionize.mapped_columns(tracked);
 END $$;
 COMMENT ON FUNCTION sessionize.follow_changes() IS
-    'event trigger: keeps the names of tracked columns true when they are renamed, and forgets optional ones that are dropped';
+    'event trigger: keeps the names of tracked columns true when they are renamed, forgets optional ones that are dropped, and refuses what would make tracking fail';
 
 CREATE FUNCTION sessionize.forget_dropped() RETURNS event_trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -107,13 +107,30 @@ SELECT replace(misuse(format('BEFORE INSERT ON other FOR EACH ROW EXECUTE FUNCTI
 SELECT replace(misuse(format('AFTER INSERT ON other FOR EACH ROW EXECUTE FUNCTION record_session(%s)', :tracking_id), $$INSERT INTO other VALUES ('ann', '2026-01-01+00')$$),
                '(' || :'tracking_id' || ')', '(N)');
 SELECT count(*) FROM sessionize.sessions WHERE visitor = 'ann';
+-- Session columns that cannot be written, and foreign keys of them
+CREATE TABLE numbered (visitor text, at timestamptz, session_id bigint GENERATED ALWAYS AS IDENTITY);
+CREATE TABLE computed (visitor text, at timestamptz, session_id bigint GENERATED ALWAYS AS (length(visitor)) STORED);
+CREATE TABLE referring (visitor text, at timestamptz, session_id bigint CONSTRAINT has_session REFERENCES sessionize.sessions);
+SELECT try($$SELECT track_sessions('numbered', 'visitor', 'at')$$, $$SELECT track_sessions('computed', 'visitor', 'at')$$,
+           $$SELECT track_sessions('referring', 'visitor', 'at')$$);
+ALTER TABLE referring ALTER CONSTRAINT has_session DEFERRABLE;
+SELECT try($$SELECT track_sessions('referring', 'visitor', 'at')$$);
+ALTER TABLE referring ALTER CONSTRAINT has_session DEFERRABLE INITIALLY DEFERRED;
+SELECT track_sessions('referring', 'visitor', 'at') > 0;
+INSERT INTO referring VALUES ('ann', '2026-01-01+00'), ('ann', '2026-01-01 00:40+00');
+INSERT INTO referring VALUES ('ann', '2026-01-01 00:20+00');
+SELECT count(*) = 3 AND count(DISTINCT session_id) = 1 FROM referring JOIN sessionize.sessions USING (session_id);
+SELECT try($$ALTER TABLE referring ALTER CONSTRAINT has_session NOT DEFERRABLE$$,
+           $$ALTER TABLE referring ADD FOREIGN KEY (session_id) REFERENCES sessionize.sessions$$);
+SELECT sessions, events FROM erase_visitor('referring', 'ann');
+SELECT count(*) FROM referring;
 -- a table whose tracking was forgotten by hand
 DELETE FROM sessionize.tracked_tables WHERE events = 'events'::regclass;
 SELECT try($$INSERT INTO events VALUES ('ann', '2026-01-01+00')$$);
 
 SET client_min_messages = warning;
 DROP SCHEMA bad CASCADE;
-SELECT count(drop_session_app(name)) FROM sessionize.apps WHERE name IN ('limits', repeat('x', 200));
+SELECT count(drop_session_app(name)) FROM sessionize.apps WHERE name IN ('limits', 'referring', repeat('x', 200));
 DROP FOREIGN DATA WRAPPER nowhere CASCADE;
 SELECT count(*) FROM sessionize.apps;
 

@@ -59,6 +59,17 @@ SELECT visitor FROM sessions ORDER BY visitor, started_at;
 SELECT sessions, kept, outcome, detail FROM sessionize.purges;
 SELECT count(*) FROM events WHERE session_id NOT IN (SELECT session_id FROM sessions);
 DROP TABLE court_cases, evidence;
+-- A key that waits for the end of the transaction holds a session only where the rows stay.
+CREATE TABLE receipts (session_id bigint REFERENCES sessionize.sessions DEFERRABLE INITIALLY DEFERRED);
+CREATE INDEX ON receipts (session_id);
+SELECT add_session_dependent('receipts', 'session_id', 'keep');
+INSERT INTO events (visitor, at) VALUES ('ivy', now());
+INSERT INTO receipts SELECT session_id FROM sessions WHERE visitor = 'ivy';
+SELECT * FROM erase_visitor('shop', 'ivy');
+UPDATE sessionize.dependents SET on_purge = 'delete' WHERE relation = 'receipts'::regclass;
+SELECT * FROM erase_visitor('shop', 'ivy');
+SELECT count(*) FROM receipts;
+DROP TABLE receipts;
 
 -- An error of a user's trigger arrives as it was raised, with a code of their own.
 CREATE FUNCTION object() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
