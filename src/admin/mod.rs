@@ -1,4 +1,4 @@
-//! What people see of sessions: thin functions over the display and cursor rules of the core.
+//! What people see of sessions: thin functions over the display and cursor rules of the core; and which time zones it has.
 
 use pgrx::pg_sys::Datum;
 use sessionize_core::{calendar, cursor, display};

@@ -84,7 +84,7 @@ unsafe extern "C-unwind" {
     pub(super) fn heap_form_tuple(columns: TupleDesc, values: *mut Datum, nulls: *mut bool) -> HeapTuple;
     pub(super) fn heap_deform_tuple(row: HeapTuple, columns: TupleDesc, values: *mut Datum, nulls: *mut bool);
 
-    // access/xact.h; the two others raise no errors
+    // access/xact.h; only GetCurrentCommandId raises errors
     pub(super) fn GetCurrentCommandId(used: bool) -> CommandId;
     pub(super) fn GetCurrentSubTransactionId() -> SubTransactionId;
     pub(super) fn GetCurrentTransactionStartTimestamp() -> TimestampTz;

@@ -62,7 +62,9 @@ for ((round = 1; round <= rounds; round++)); do
     sweep=$!
     # not always at the same point
     wait_until "SELECT count(*) = 1 FROM sessionize.purges WHERE outcome = 'running' AND started_at >= '$before' AND sessions >= 150 * (1 + $round % 4)"
+    times='*' # a crash may have forgotten some
     if [ $round -le $((rounds / 2)) ]; then
+        times="{$((round - 1))}"
         query "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'CALL sweep%' AND pid <> pg_backend_pid()" >/dev/null
         wait $sweep || true
         wait_until "SELECT count(*) = 0 FROM pg_stat_activity WHERE query LIKE 'CALL sweep%' AND pid <> pg_backend_pid()"
@@ -71,14 +73,14 @@ for ((round = 1; round <= rounds; round++)); do
         wait $sweep || true
     fi
     [ "$(query "$consistent")" = 0 ] || broken=$((broken + 1))
-    [[ $(query "SELECT string_agg(outcome, ' ' ORDER BY purge_id) FROM sessionize.purges") =~ ^(interrupted )*running$ ]] || unlike=$((unlike + 1))
+    outcomes="^(interrupted )${times}running$"
+    [[ $(query "SELECT string_agg(outcome, ' ' ORDER BY purge_id) FROM sessionize.purges") =~ $outcomes ]] || unlike=$((unlike + 1))
 done
 check "nothing was half deleted in $rounds kills" 0 $broken
 check "the next sweep says that the one before was killed" 0 $unlike
 check "there was something left to do" t "$(query "SELECT count(*) > 0 FROM sessionize.sessions")"
 query "CALL sweep_inactive_sessions(90)"
 check "the next sweep finishes" "0 0 0" "$(query "SELECT concat_ws(' ', (SELECT count(*) FROM sessionize.sessions), (SELECT count(*) FROM events), (SELECT count(*) FROM clicks))")"
-check "sweeps that were terminated are all written down" t "$(query "SELECT count(*) > $rounds / 2 FROM sessionize.purges")"
 check "all deletions are written down" "20000 40000 20000 done" \
     "$(query "SELECT concat_ws(' ', sum(sessions), sum(events), sum((dependents ->> 'public.clicks')::bigint), (array_agg(outcome ORDER BY purge_id DESC))[1]) FROM sessionize.purges")"
 
