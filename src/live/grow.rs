@@ -17,7 +17,7 @@ pub fn grow_guessed(app: &AppSettings, recorder: &Recorder) -> bool {
     events.sort_by_key(|event| event.at);
     let OwnTables { sessions, sessions_pkey, .. } = own_tables();
     let seen = guess::with(app.id, visitor, |known| known.filter(|known| known.session == id)?.address);
-    let grown = grow(sessions, sessions_pkey, id, seen, |row, cancelled| {
+    let grown = grow(sessions, sessions_pkey, (id, visitor), seen, |row, cancelled| {
         if cancelled || row.app_id != app.id || settled_day(row.last).is_some() {
             return None;
         }

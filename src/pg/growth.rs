@@ -3,8 +3,9 @@
 use pgrx::pg_sys;
 use sessionize_core::Instant;
 
+use super::call::varlena_bytes;
 use super::error::passing_errors;
-use super::heap;
+use super::heap::{self, Entering};
 use super::indexes::Indexes;
 use super::sessions::{RowAddress, begin_scan, column, next_row};
 use super::unguarded;
@@ -70,7 +71,8 @@ impl FixedColumns {
     }
 }
 
-const FIXED_TYPES: [pg_sys::Oid; 12] = [
+/// Those of the fixed columns, and of the visitor that comes next.
+const FIRST_TYPES: [pg_sys::Oid; 13] = [
     pg_sys::INT8OID,
     pg_sys::TIMESTAMPTZOID,
     pg_sys::TIMESTAMPTZOID,
@@ -83,15 +85,16 @@ const FIXED_TYPES: [pg_sys::Oid; 12] = [
     pg_sys::INT8OID,
     pg_sys::INT4OID,
     pg_sys::DATEOID,
+    pg_sys::TEXTOID,
 ];
 
-/// Changes the fixed columns of one session, if it takes the change: `change` sees the row as it is at that moment, and
-/// whether it was cancelled. Waits for others who change the row and looks again. `known` is where the row was last seen.
-/// Gives where it is now; none where nothing was changed.
+/// Changes the fixed columns of one session, if it is the visitor's and takes the change: `change` sees the row as it is at
+/// that moment, and whether it was cancelled. Waits for others who change the row and looks again. `known` is where the row
+/// was last seen. Gives where it is now; none where nothing was changed.
 pub fn grow(
     table: pg_sys::Oid,
     primary_key: pg_sys::Oid,
-    id: i64,
+    (id, visitor): (i64, &str),
     mut known: Option<RowAddress>,
     change: impl Fn(&FixedColumns, bool) -> Option<FixedColumns>,
 ) -> Option<RowAddress> {
@@ -105,7 +108,7 @@ pub fn grow(
         };
         let mut grown = None;
         while let Some((row, address)) = usable.then(|| find(known)).flatten() {
-            let attempt = try_change(relation, row, address, &change);
+            let attempt = try_change(relation, row, address, visitor, &change);
             pg_sys::heap_freetuple(row);
             match attempt {
                 Attempt::Written(address) => grown = Some(address),
@@ -242,26 +245,30 @@ unsafe fn try_change(
     relation: pg_sys::Relation,
     row: pg_sys::HeapTuple,
     address: RowAddress,
+    visitor: &str,
     change: &impl Fn(&FixedColumns, bool) -> Option<FixedColumns>,
 ) -> Attempt {
     // SAFETY: the copy has the row's own layout; the old row is the one that was found, and heap_update checks that it
     // still is the latest.
     unsafe {
         let columns = columns_of(row);
+        if varlena_bytes(pg_sys::Datum::from(columns.add(1))) != visitor.as_bytes() {
+            return Attempt::Refused; // a trigger changed the visitor when the session had been guessed
+        }
         let cancelled = !pg_sys::heap_attisnull(row, column::CANCELLED_AT as i32, (*relation).rd_att);
         let Some(changed) = change(&*columns, cancelled) else { return Attempt::Refused };
         columns.write(changed);
         let mut old = (*row).t_self;
         let command = pg_sys::GetCurrentCommandId(true);
-        let result = pg_sys::ffi::pg_guard_ffi_boundary(|| heap::update(relation, &mut old, row, command));
+        let (result, entering) =
+            pg_sys::ffi::pg_guard_ffi_boundary(|| heap::update(relation, &mut old, row, command));
         match result {
             pg_sys::TM_Result::TM_Ok => {
-                let moved = u32::from((*(*row).t_data).t_infomask2) & pg_sys::HEAP_ONLY_TUPLE == 0;
-                if moved {
-                    insert_into_indexes(relation, row);
+                if entering != Entering::Nothing {
+                    insert_into_indexes(relation, row, entering);
                 }
                 pg_sys::CommandCounterIncrement();
-                Attempt::Written(if moved { RowAddress::new((*row).t_self, 0) } else { address })
+                Attempt::Written(if entering == Entering::All { RowAddress::new((*row).t_self, 0) } else { address })
             }
             pg_sys::TM_Result::TM_Updated => Attempt::Outrun,
             _ => Attempt::Refused,
@@ -274,26 +281,26 @@ unsafe fn try_change(
 pub(super) unsafe fn starts_with_fixed_columns(columns: pg_sys::TupleDesc) -> bool {
     // SAFETY: the caller vouches for the description, which stays open with its table.
     let columns = unsafe { pgrx::PgTupleDesc::from_pg_unchecked(columns) };
-    columns.len() > FIXED_TYPES.len()
-        && FIXED_TYPES.iter().enumerate().all(|(place, expected)| {
+    columns.len() > FIRST_TYPES.len()
+        && FIRST_TYPES.iter().enumerate().all(|(place, expected)| {
             columns
                 .get(place)
                 .is_some_and(|column| column.atttypid == *expected && column.attnotnull && !column.attisdropped)
         })
 }
 
-/// Enters a row that moved to another page into all indexes.
+/// Enters the new version of a row into the indexes that lack it.
 ///
 /// # Safety
 /// The relation must be open for writing and the row be stored in it.
 #[cold]
-unsafe fn insert_into_indexes(relation: pg_sys::Relation, row: pg_sys::HeapTuple) {
+unsafe fn insert_into_indexes(relation: pg_sys::Relation, row: pg_sys::HeapTuple, entering: Entering) {
     // SAFETY: what is made for this one row is freed after it.
     unsafe {
         let indexes = Indexes::open(relation);
         let state = pg_sys::CreateExecutorState();
         let slot = pg_sys::MakeSingleTupleTableSlot((*relation).rd_att, &raw const pg_sys::TTSOpsHeapTuple);
-        passing_errors(|| indexes.enter_version(row, slot, state, false));
+        passing_errors(|| indexes.enter_version(row, slot, state, entering == Entering::Summaries));
         pg_sys::ExecDropSingleTupleTableSlot(slot);
         pg_sys::FreeExecutorState(state);
         indexes.close();

@@ -4,6 +4,7 @@ use pgrx::pg_sys;
 
 use super::error::passing_errors;
 use super::growth::{FixedColumns, columns_of};
+use super::heap::{self, Entering};
 use super::indexes::Indexes;
 use super::new_sessions::{Operation, is_as_made};
 use super::unguarded;
@@ -83,18 +84,6 @@ pub fn change(table: pg_sys::Oid, rows: &[(Version, FixedColumns)]) {
     }
 }
 
-/// Which indexes a changed row has to be entered into.
-#[derive(PartialEq, Eq)]
-enum Entering {
-    /// None: the row stayed on its page.
-    Nothing,
-    /// Only those that sum up pages.
-    #[cfg_attr(feature = "pg15", allow(dead_code))]
-    Summaries,
-    /// All of them.
-    All,
-}
-
 /// Writes the new version of a row, which nobody else can change meanwhile, and gives it.
 ///
 /// # Safety
@@ -106,31 +95,13 @@ unsafe fn write_version(
 ) -> (pg_sys::HeapTuple, Entering) {
     let mut old = pg_sys::HeapTupleData { t_self: version, ..Default::default() };
     let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;
-    #[cfg(not(feature = "pg15"))]
-    let mut indexes = pg_sys::TU_UpdateIndexes::TU_None;
     // SAFETY: the caller vouches for the version; its page is pinned until it is copied.
     unsafe {
         unguarded::heap_fetch(relation, &raw mut pg_sys::SnapshotAnyData, &mut old, &mut buffer, false);
         let new = unguarded::heap_copytuple(&mut old);
         unguarded::ReleaseBuffer(buffer);
         columns_of(new).write(*columns);
-        unguarded::simple_heap_update(
-            relation,
-            &mut old.t_self,
-            new,
-            #[cfg(not(feature = "pg15"))]
-            &mut indexes,
-        );
-        #[cfg(feature = "pg15")]
-        let stayed = u32::from((*(*new).t_data).t_infomask2) & pg_sys::HEAP_ONLY_TUPLE != 0;
-        #[cfg(feature = "pg15")]
-        let entering = if stayed { Entering::Nothing } else { Entering::All };
-        #[cfg(not(feature = "pg15"))]
-        let entering = match indexes {
-            pg_sys::TU_UpdateIndexes::TU_None => Entering::Nothing,
-            pg_sys::TU_UpdateIndexes::TU_Summarizing => Entering::Summaries,
-            _ => Entering::All,
-        };
+        let entering = heap::update_locked(relation, &mut old.t_self, new);
         (new, entering)
     }
 }

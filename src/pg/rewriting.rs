@@ -135,7 +135,8 @@ impl Rewriting {
                 while rest.next_if(|(gone, _)| *gone < spot).is_some() {}
                 let Some((_, value)) = rest.next_if(|(wanted, _)| *wanted == spot) else { continue };
                 let changed = self.form(row, *value);
-                if heap::update(self.relation, &mut row.t_self, changed, command) == pg_sys::TM_Result::TM_Ok {
+                let (result, _) = heap::update(self.relation, &mut row.t_self, changed, command);
+                if result == pg_sys::TM_Result::TM_Ok {
                     let spot = spot_of(&(*changed).t_self);
                     let value_of = |place: usize| {
                         let known = self.values.get(place).zip(self.nulls.get(place));
