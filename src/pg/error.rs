@@ -115,8 +115,10 @@ pub(super) unsafe fn passing_errors<T>(call: impl FnOnce() -> T) -> T {
         if thrown == 0 {
             return result.assume_init();
         }
-        pg_sys::CurrentMemoryContext = context;
+        // A part of the transaction that is rolled back on the way takes its own contexts with it.
+        pg_sys::CurrentMemoryContext = pg_sys::TopTransactionContext;
         let error = pg_sys::CopyErrorData();
+        pg_sys::CurrentMemoryContext = context;
         pg_sys::FlushErrorState();
         resume_unwind(Box::new(Thrown(error)))
     }
@@ -124,7 +126,7 @@ pub(super) unsafe fn passing_errors<T>(call: impl FnOnce() -> T) -> T {
 
 /// The SQLSTATE of an error that [`passing_errors`] has caught; the payload comes back with it.
 pub(super) fn state_of(payload: &(dyn std::any::Any + Send)) -> Option<SqlState> {
-    // SAFETY: the copy lies in a memory context that lives until the transaction is rolled back.
+    // SAFETY: the copy lives until the transaction ends.
     let code = unsafe { (*payload.downcast_ref::<Thrown>()?.0).sqlerrcode };
     Some(SqlState::from(code))
 }
@@ -140,7 +142,7 @@ pub unsafe fn guarded<T>(body: impl FnOnce() -> T) -> T {
             Ok(thrown) => {
                 let error = thrown.0;
                 drop(thrown);
-                // SAFETY: the copy lies in a memory context that lives until the transaction is rolled back.
+                // SAFETY: the copy lives until the transaction ends.
                 unsafe { unguarded::ReThrowError(error) }
             }
             // SAFETY: the caller vouches for the frames; nothing of this one is left to be dropped.
