@@ -5,10 +5,13 @@ REVOKE ALL ON SCHEMA sessionize FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA sessionize FROM PUBLIC;
 
 -- A right follows from what a function declares: IMMUTABLE ones work on their arguments alone, STABLE ones read
--- sessions, VOLATILE ones change them. Functions that check their caller themselves are open.
+-- sessions, VOLATILE ones change them. Functions that check their caller themselves are open, and so are the triggers of
+-- tracked tables, which their owners make. Those of our own tables are nobody else's: on a table of his own whoever may
+-- call them could feed them what rows he likes.
 CREATE VIEW sessionize.functions AS
 SELECT routine.oid::regprocedure AS routine,
-       CASE WHEN routine.provolatile = 'i' OR routine.prorettype = 'trigger'::regtype OR routine.proname = 'resolve_session'
+       CASE WHEN routine.prorettype = 'trigger'::regtype AND routine.pronamespace = 'sessionize'::regnamespace THEN 'nobody'
+            WHEN routine.provolatile = 'i' OR routine.prorettype = 'trigger'::regtype OR routine.proname = 'resolve_session'
                  OR routine.proname IN ('grant_session_reader', 'grant_session_admin', 'backfilled_session') THEN 'public'
             WHEN routine.provolatile = 's' THEN 'reader'
             ELSE 'admin' END AS open_to
@@ -17,7 +20,7 @@ SELECT routine.oid::regprocedure AS routine,
                           AND member.deptype = 'e' AND member.classid = 'pg_proc'::regclass
   JOIN pg_proc AS routine ON routine.oid = member.objid
  WHERE extension.extname = 'pg_sessionize';
-COMMENT ON VIEW sessionize.functions IS 'the functions of pg_sessionize and who may call them: public, reader or admin';
+COMMENT ON VIEW sessionize.functions IS 'the functions of pg_sessionize and who may call them: public, reader, admin or nobody';
 REVOKE ALL ON sessionize.functions FROM PUBLIC;
 
 CREATE FUNCTION sessionize.grant_rights(grantee name, admin boolean, options text) RETURNS void
@@ -39,19 +42,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sessionize.grant_rights(name, boolean, text) IS 'grants the rights of a reader or an administrator';
 
-CREATE FUNCTION sessionize.grant_as_owner(grantee name, admin boolean) RETURNS void
+CREATE FUNCTION sessionize.grant_as_owner(caller oid, grantee name, admin boolean) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    -- This runs as the owner of the objects: who asks is the role of the session.
-    caller constant name := CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role') END;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_extension AS extension, pg_database AS database, pg_roles AS asking
-                    WHERE extension.extname = 'pg_sessionize' AND database.datname = current_database() AND asking.rolname = caller
+                    WHERE extension.extname = 'pg_sessionize' AND database.datname = current_database() AND asking.oid = caller
                       AND (asking.rolsuper OR pg_has_role(asking.oid, extension.extowner, 'USAGE')
                            OR pg_has_role(asking.oid, database.datdba, 'USAGE'))) THEN
         RAISE EXCEPTION 'permission denied to grant rights on sessions'
-            USING ERRCODE = '42501', DETAIL = format('Role "%s" owns neither the extension nor the database.', caller),
+            USING ERRCODE = '42501', DETAIL = format('Role "%s" owns neither the extension nor the database.', pg_get_userbyid(caller)),
                   HINT = 'Let the role that created the extension call the function.';
     ELSIF grantee IS NULL THEN
         RAISE EXCEPTION 'role must not be null' USING ERRCODE = '22004', HINT = 'Name a role.';
@@ -60,18 +60,15 @@ BEGIN
     END IF;
     PERFORM sessionize.grant_rights(grantee, admin, '');
 END $$;
-COMMENT ON FUNCTION sessionize.grant_as_owner(name, boolean) IS
-    'grants rights if the caller is the owner of the extension or the database, or a superuser; else 42501';
+COMMENT ON FUNCTION sessionize.grant_as_owner(oid, name, boolean) IS
+    'grants rights if the caller is the owner of the extension or the database, or a superuser; else 42501. Does it with the rights that it is called with';
 
-CREATE FUNCTION grant_session_reader(role name) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$ BEGIN PERFORM sessionize.grant_as_owner(role, false); END $$;
+-- The objects belong to a superuser where the extension was trusted. SECURITY DEFINER would hide who asks.
+CREATE FUNCTION grant_session_reader(role name) RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'sessionize_grant_reader';
 COMMENT ON FUNCTION grant_session_reader(name) IS
     'lets a role read sessions: lists, counts, details, timelines, risk, statistics. Only the owner of the extension or the database may call it';
 
-CREATE FUNCTION grant_session_admin(role name) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$ BEGIN PERFORM sessionize.grant_as_owner(role, true); END $$;
+CREATE FUNCTION grant_session_admin(role name) RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'sessionize_grant_admin';
 COMMENT ON FUNCTION grant_session_admin(name) IS
     'lets a role manage sessions: all that a reader may, and applications, tracking, lifecycle, risk, purges. Only the owner of the extension or the database may call it';
 

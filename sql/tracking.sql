@@ -328,7 +328,9 @@ BEGIN
     PERFORM sessionize.require_owner(events);
     FOR installed IN
         SELECT trigger.tgname FROM pg_trigger AS trigger
-         WHERE trigger.tgrelid = events AND trigger.tgname LIKE 'zz\_sessionize\_%' AND trigger.tgparentid = 0
+         WHERE trigger.tgrelid = events AND trigger.tgparentid = 0
+           AND trigger.tgfoid IN ('@extschema@.begin_sessions()'::regprocedure, '@extschema@.assign_session()'::regprocedure, '@extschema@.record_session()'::regprocedure,
+                                  '@extschema@.correct_session()'::regprocedure, '@extschema@.settle_sessions()'::regprocedure)
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', installed, events);
     END LOOP;

@@ -12,6 +12,12 @@ mod live;
 mod pg;
 mod retention;
 
+/// Called once when the library is loaded.
+#[pgrx::pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    pg::own_settings::define();
+}
+
 pgrx::extension_sql_file!("../sql/batch.sql", name = "batch");
 pgrx::extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["batch"]);
 pgrx::extension_sql_file!("../sql/apps.sql", name = "apps", requires = ["schema"]);

@@ -1,4 +1,7 @@
-//! What people see of sessions: thin functions over the display and cursor rules of the core; and which time zones it has.
+//! What people see of sessions: thin functions over the display and cursor rules of the core; which time zones it has; and
+//! who may see sessions.
+
+mod rights;
 
 use pgrx::pg_sys::Datum;
 use sessionize_core::{calendar, cursor, display};

@@ -4,22 +4,28 @@ use pgrx::pg_sys::{self, Oid};
 
 use super::settings::own_tables;
 use crate::pg::owner::AsOwner;
-use crate::pg::spi::{Argument, Connection};
+use crate::pg::spi::{Argument, Connection, Row};
 use crate::pg::stored_row::Place;
 use crate::pg::table::{UserTable, quoted};
 
 const BIGINT: Oid = pg_sys::INT8OID;
 const BIGINTS: Oid = pg_sys::INT8ARRAYOID;
 
-/// The tables that hold session ids: tracked tables of the application, and all dependents.
+/// The tables that hold session ids, tracked tables of the application and all dependents: the column, whether tables that
+/// inherit from it are left alone, and whether a unique key has the column.
 const HOLDERS: &str = "
-    SELECT events::oid, events::regclass::text, quote_ident(session_id::text)
-      FROM sessionize.tracked_tables
-     WHERE app_id = $1 AND EXISTS (SELECT FROM pg_class WHERE oid = events)
-     UNION
-    SELECT relation::oid, relation::regclass::text, quote_ident(session_id::text)
-      FROM sessionize.dependents
-     WHERE EXISTS (SELECT FROM pg_class WHERE oid = relation)
+    SELECT holder.relation, quote_ident(holder.session_id), holder.is_alone,
+           EXISTS (SELECT FROM pg_index AS key, pg_attribute AS known
+                    WHERE key.indrelid = holder.relation AND key.indisunique
+                      AND known.attrelid = holder.relation AND known.attname = holder.session_id
+                      AND known.attnum = ANY (key.indkey))
+      FROM (SELECT events::oid AS relation, session_id::text,
+                   (SELECT relkind = 'r' FROM pg_class WHERE oid = events) AS is_alone
+              FROM sessionize.tracked_tables
+             WHERE app_id = $1
+             UNION
+            SELECT relation::oid, session_id::text, false
+              FROM sessionize.dependents) AS holder
      ORDER BY 1";
 
 const MOVE_MERGED: &str = "
@@ -29,7 +35,8 @@ const MOVE_MERGED: &str = "
 
 const NOTE_MERGED: &str = "
     INSERT INTO sessionize.merged_sessions (absorbed, survivor, app_id)
-    SELECT absorbed, survivor, $3 FROM unnest($1, $2) AS merged (absorbed, survivor)";
+    SELECT absorbed, survivor, $3 FROM unnest($1, $2) AS merged (absorbed, survivor)
+        ON CONFLICT DO NOTHING";
 
 const MOVE_CHANGES: &str = "
     UPDATE sessionize.session_changes AS change SET session_id = merged.survivor
@@ -60,31 +67,60 @@ pub fn merge(app: i32, merged: &[(i64, i64)]) {
     if merged.is_empty() {
         return;
     }
-    let absorbed = || Argument::wide_array(BIGINT, merged.iter().map(|(absorbed, _)| Some(*absorbed)));
-    let survivors = || Argument::wide_array(BIGINT, merged.iter().map(|(_, survivor)| Some(*survivor)));
-    let holders: Vec<(Oid, String, String)> = {
+    let holders: Vec<(Oid, String, bool, bool)> = {
         let _owner = AsOwner::for_look_ups(own_tables().sessions);
         let connection = Connection::open();
         for sql in [MOVE_MERGED, MOVE_CHANGES, MOVE_STANDING] {
-            connection.run_once(sql, &[absorbed(), survivors()], &[BIGINTS, BIGINTS]);
+            connection.run_once(sql, &pairs(merged), &[BIGINTS, BIGINTS]);
         }
-        let arguments = [absorbed(), survivors(), Argument::integer(app)];
-        connection.run_once(NOTE_MERGED, &arguments, &[BIGINTS, BIGINTS, pg_sys::INT4OID]);
+        note_merged(&connection, app, merged);
         let rows = connection.run_once(HOLDERS, &[Argument::integer(app)], &[pg_sys::INT4OID]);
-        rows.iter().filter_map(|row| Some((row.oid(1)?, row.text(2)?, row.text(3)?))).collect()
+        let holder = |row: Row| Some((row.oid(1)?, row.text(2)?, row.flag(3)?, row.flag(4)?));
+        rows.iter().filter_map(holder).collect()
     };
-    for (relation, name, column) in holders {
-        let _owner = AsOwner::for_look_ups_of_user(relation);
+    for (relation, column, is_alone, is_unique) in holders {
+        let Some(UserTable { name, .. }) = UserTable::to_change(relation) else { continue };
+        let _owner = AsOwner::of_users_table(relation);
         let connection = Connection::open();
+        let name = if is_alone { format!("ONLY {name}") } else { name };
         let sql = format!(
             "UPDATE {name} AS belonging SET {column} = merged.survivor
                FROM unnest($1, $2) AS merged (absorbed, survivor)
               WHERE belonging.{column} OPERATOR(pg_catalog.=) merged.absorbed"
         );
-        connection.run_once(&sql, &[absorbed(), survivors()], &[BIGINTS, BIGINTS]);
+        if !is_unique {
+            connection.look_up_once(&sql, &pairs(merged), &[BIGINTS, BIGINTS]);
+            continue;
+        }
+        // Where both sessions have rows these stay apart: the absorbed id goes on resolving.
+        let sql = format!(
+            "{sql} AND NOT EXISTS (SELECT FROM {name} AS taken WHERE taken.{column} OPERATOR(pg_catalog.=) merged.survivor)"
+        );
+        for pair in merged {
+            connection.look_up_once(&sql, &pairs(std::slice::from_ref(pair)), &[BIGINTS, BIGINTS]);
+        }
     }
+    let _owner = AsOwner::for_look_ups(own_tables().sessions).merging();
+    Connection::open().run_once(DELETE_ABSORBED, &pairs(merged)[..1], &[BIGINTS]);
+}
+
+/// Absorbed sessions and survivors, as arrays.
+fn pairs(merged: &[(i64, i64)]) -> [Argument; 2] {
+    [
+        Argument::wide_array(BIGINT, merged.iter().map(|(absorbed, _)| Some(*absorbed))),
+        Argument::wide_array(BIGINT, merged.iter().map(|(_, survivor)| Some(*survivor))),
+    ]
+}
+
+fn note_merged(connection: &Connection, app: i32, merged: &[(i64, i64)]) {
+    let [absorbed, survivors] = pairs(merged);
+    connection.run_once(NOTE_MERGED, &[absorbed, survivors, Argument::integer(app)], &[BIGINTS, BIGINTS, pg_sys::INT4OID]);
+}
+
+/// Lets ids that rows still carry resolve although no session has them: each with the session of its rows.
+pub fn note_stray(app: i32, strays: &[(i64, i64)]) {
     let _owner = AsOwner::for_look_ups(own_tables().sessions);
-    Connection::open().run_once(DELETE_ABSORBED, &[absorbed()], &[BIGINTS]);
+    note_merged(&Connection::open(), app, strays);
 }
 
 /// Writes sessions into event rows of one table or partition; says whether all rows still were in their places.
@@ -92,7 +128,7 @@ pub fn point_rows(relation: Oid, column: &str, rows: &[(Place, Option<i64>)]) ->
     let Some(table) = UserTable::to_change(relation) else { return true };
     let (name, column) = (&table.name, quoted(column));
     let connection = Connection::open();
-    let _owner = AsOwner::for_look_ups_of_user(relation);
+    let _owner = AsOwner::of_users_table(relation);
     let sql = format!(
         "UPDATE ONLY {name} AS event SET {column} = assigned.session_id
            FROM unnest($1, $2) AS assigned (place, session_id)
@@ -100,5 +136,5 @@ pub fn point_rows(relation: Oid, column: &str, rows: &[(Place, Option<i64>)]) ->
     );
     let places = Argument::row_array(rows.iter().map(|(place, _)| place.pointer()));
     let sessions = Argument::wide_array(BIGINT, rows.iter().map(|(_, session)| *session));
-    connection.run_once(&sql, &[places, sessions], &[pg_sys::TIDARRAYOID, BIGINTS]).count() == rows.len()
+    connection.look_up_once(&sql, &[places, sessions], &[pg_sys::TIDARRAYOID, BIGINTS]).count() == rows.len()
 }

@@ -1,7 +1,7 @@
 //! Visitors whose events were corrected: their sessions are worked out again from the rows that are there.
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -26,6 +26,7 @@ use crate::pg::error::Report;
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::{Argument, Connection};
 use crate::pg::stored_row::Place;
+use crate::pg::table::UserTable;
 use crate::pg_function;
 
 /// Works out the sessions again of everybody whose rows a statement corrected. Sessions that lost their last row go.
@@ -61,7 +62,17 @@ fn rebuild(app: &AppSettings, visitors: &[String], may_go: impl Fn(i64) -> bool)
         let _done = Rebuilding::new(app, visitor, &tables, false).run(&mut calendar, &may_go)
             || Rebuilding::new(app, visitor, &tables, true).run(&mut calendar, &may_go);
     }
+    let _owner = AsOwner::for_look_ups(own_tables().sessions);
+    let names = Argument::text_array(visitors.iter().map(|visitor| Some(visitor.as_str())));
+    Connection::open().run_once(FORGET, &[Argument::integer(app.id), names], &[pg_sys::INT4OID, pg_sys::TEXTARRAYOID]);
 }
+
+/// Locking visitors makes them known; those who turn out to have no session are not.
+const FORGET: &str = "
+    DELETE FROM sessionize.visitors AS known
+     WHERE known.app_id = $1 AND known.visitor = ANY ($2)
+       AND NOT EXISTS (SELECT FROM sessionize.sessions AS session
+                        WHERE session.app_id = known.app_id AND session.visitor = known.visitor)";
 
 /// Locks and reads all sessions of a visitor, by their ids.
 fn sessions_of(connection: &Connection, app: &AppSettings, visitor: &str) -> FxHashMap<i64, Session> {
@@ -181,15 +192,15 @@ impl<'a> Rebuilding<'a> {
     fn write(&self, history: &History, assigned: &[Option<i64>], gone: &[i64], merged: Vec<(i64, i64)>) -> bool {
         // Rows first: if some are not where they were, nothing else is written.
         type Rows = Vec<(Place, Option<i64>)>;
-        let mut misplaced: FxHashMap<(usize, Oid), Rows> = FxHashMap::default();
+        let mut misplaced: BTreeMap<(u32, usize), Rows> = BTreeMap::new();
         for ((table, row), session) in self.rows.iter().zip(assigned) {
             if row.guess != *session {
-                misplaced.entry((*table, row.place.relation)).or_default().push((row.place, *session));
+                misplaced.entry((row.place.relation.to_u32(), *table)).or_default().push((row.place, *session));
             }
         }
         let any_moves = !misplaced.is_empty();
-        for ((table, relation), rows) in misplaced {
-            if !point_rows(relation, &self.tables[table].session_column, &rows) {
+        for ((relation, table), rows) in misplaced {
+            if !point_rows(Oid::from_u32(relation), &self.tables[table].session_column, &rows) {
                 return false;
             }
         }
@@ -244,17 +255,18 @@ impl<'a> Rebuilding<'a> {
             return;
         }
         for table in self.tables {
-            let EventTable { relation, name, session_id, .. } = table;
-            let _owner = AsOwner::for_look_ups_of_user(*relation);
+            let Some(UserTable { name, .. }) = UserTable::to_change(table.relation) else { continue };
+            let (session_id, only) = (&table.session_id, table.only());
+            let _owner = AsOwner::of_users_table(table.relation);
             let arguments =
                 [self.before.keys().copied().map(Some).collect::<Vec<_>>(), gone.iter().copied().map(Some).collect()];
             let arguments = arguments.map(|ids| Argument::wide_array(pg_sys::INT8OID, ids.into_iter()));
             let sql = format!(
-                "UPDATE {name} SET {session_id} = NULL
+                "UPDATE {only}{name} SET {session_id} = NULL
                   WHERE {session_id} OPERATOR(pg_catalog.=) ANY ($1) AND ({session_id} OPERATOR(pg_catalog.=) ANY ($2) OR {})",
                 table.has_none()
             );
-            Connection::open().run_once(&sql, &arguments, &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID]);
+            Connection::open().look_up_once(&sql, &arguments, &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID]);
         }
     }
 }

@@ -221,6 +221,12 @@ impl Recorder {
         self.rows.is_empty() && self.unassigned.is_empty()
     }
 
+    /// Whether there is anything to be done at the end of the statement.
+    pub fn awaits_settling(&self) -> bool {
+        let Corrections { visitors, sessions } = &self.corrections;
+        !(self.is_empty() && visitors.is_empty() && sessions.is_empty())
+    }
+
     /// The visitor, the session and the events of rows that all carry the same session, which was there before.
     pub fn only_group(&self) -> Option<(&str, i64, impl Iterator<Item = Event>)> {
         let [Group { visitor, guess: Some(guess), session: None, is_left_out: false, .. }] = self.groups.as_slice()

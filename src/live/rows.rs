@@ -20,8 +20,8 @@ pub struct EventTable {
     pub relation: Oid,
     /// Its name, qualified and quoted.
     pub name: String,
-    /// The same for a query of its own rows and those of its partitions. Tables that inherit from it have no triggers of ours.
-    own: String,
+    /// Whether its rows are in partitions. Tables that inherit from another one have no triggers of ours.
+    is_partitioned: bool,
     /// The column of the session, quoted.
     pub session_id: String,
     /// The same, as it is called.
@@ -37,7 +37,7 @@ const READ_TABLES: &str = "
            quote_ident(kind), quote_ident(customer), quote_ident(ip), quote_ident(country), quote_ident(channel),
            quote_ident(cart_items), quote_ident(cart_value), quote_ident(currency), session_id::text,
            (SELECT atttypid FROM pg_attribute WHERE attrelid = events AND attname = visitor),
-           (SELECT CASE relkind WHEN 'p' THEN '' ELSE 'ONLY ' END FROM pg_class WHERE oid = events) || events::regclass::text
+           (SELECT relkind = 'p' FROM pg_class WHERE oid = events)
       FROM sessionize.tracked_tables
      WHERE (app_id = $1 OR $1 IS NULL) AND (tracking_id = $2 OR $2 IS NULL)
        AND EXISTS (SELECT FROM pg_class WHERE oid = events)
@@ -69,7 +69,7 @@ fn read_table(row: &Row) -> Option<EventTable> {
     Some(EventTable {
         relation: row.oid(1)?,
         name: row.text(2)?,
-        own: row.text(16)?,
+        is_partitioned: row.flag(16)?,
         session_id,
         session_column: row.text(14)?,
         visitor,
@@ -96,6 +96,11 @@ fn text_of(column: &str, type_oid: Oid) -> String {
 }
 
 impl EventTable {
+    /// What keeps a statement to the table's own rows, where tables inherit from it.
+    pub fn only(&self) -> &'static str {
+        if self.is_partitioned { "" } else { "ONLY " }
+    }
+
     /// The condition under which a row belongs to the visitor `$1`, written so that an index on the column can help;
     /// none where the column cannot hold that visitor.
     fn belongs(&self, visitor: &str) -> Option<String> {
@@ -117,15 +122,17 @@ impl EventTable {
         format!("({visitor} IS NULL OR {occurred_at} IS NULL OR NOT pg_catalog.isfinite({occurred_at}))")
     }
 
-    /// Reads a visitor's rows, and locks them if asked to.
+    /// Reads a visitor's rows, and locks them if asked to. The column may find equal what is another visitor's name.
     pub fn rows_of(&self, app: &AppSettings, visitor: &str, lock: bool, mut each: impl FnMut(Recorded)) {
         let Some(belongs) = self.belongs(visitor) else { return };
         let locking = if lock { " FOR NO KEY UPDATE" } else { "" };
-        let sql = format!("SELECT {} FROM {} AS event WHERE {belongs}{locking}", self.columns, self.own);
+        let EventTable { columns, name, .. } = self;
+        let sql = format!("SELECT {columns} FROM {}{name} AS event WHERE {belongs}{locking}", self.only());
         let _owner = AsOwner::of_relation(self.relation);
         let connection = Connection::open();
         let rows = connection.run_once(&sql, &[Argument::text(visitor)], &[pg_sys::TEXTOID]);
-        rows.iter().filter_map(|row| read_row(app, &row)).for_each(|(_, row)| each(row));
+        let own = rows.iter().filter_map(|row| read_row(app, &row)).filter(|(name, _)| name == visitor);
+        own.for_each(|(_, row)| each(row));
     }
 
     /// Reads the rows without session of one partition, or of the table, in a range of blocks.

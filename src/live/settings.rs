@@ -91,6 +91,8 @@ pub struct Tracked {
     pub app: Rc<AppSettings>,
     /// The columns of the table or partition that the trigger fires on.
     pub columns: Columns,
+    /// Whether that is a partition of the tracked table: only there rows arrive that an UPDATE moved.
+    pub is_partition: bool,
     /// The name of the column that takes the session.
     pub session_column: String,
 }
@@ -275,7 +277,7 @@ fn read_tracked(relation: Oid, tracking: i32) -> Option<Tracked> {
     let (events, app_id) = (row.oid(1)?, row.integer(2)?);
     let session_column = row.text(5)?;
     transaction::watch(events);
-    Some(Tracked { tracking, app: app(app_id), columns, session_column })
+    Some(Tracked { tracking, app: app(app_id), columns, is_partition: relation != events, session_column })
 }
 
 fn find_column(relation: Oid, name: &str) -> Column {

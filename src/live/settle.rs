@@ -11,7 +11,8 @@ use sessionize_core::{Calendar, Instant};
 
 use super::grow::grow_guessed;
 use super::guess::{self, Guess};
-use super::merge::{merge, point_rows};
+use super::merge::{merge, note_stray, point_rows};
+use super::rebuild::rebuild_visitors;
 use super::record::{Arrivals, Recorder, VisitorRows};
 use super::settings::{AppSettings, own_tables};
 use super::store::{
@@ -55,12 +56,23 @@ fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -
     let (mut arrivals, mut unassigned) = recorder.into_parts();
     let outcome = write_visitors(app, &mut arrivals);
     // Rows first: a merge moves them on, and then they are stored elsewhere.
-    for (relation, rows) in outcome.misplaced {
-        point_rows(relation, session_column, &rows);
-    }
+    let mut misplaced: Vec<(Oid, Vec<(Place, Option<i64>)>)> = outcome.misplaced.into_iter().collect();
+    misplaced.sort_unstable_by_key(|(relation, _)| relation.to_u32());
+    let moved = misplaced.iter().filter(|(relation, rows)| !point_rows(*relation, session_column, rows)).count();
     merge(app.id, &outcome.merged);
+    if moved > 0 {
+        find_moved(app, outcome.strays, outcome.astray);
+    }
     unassigned.extend(outcome.unassigned);
     unassigned
+}
+
+/// Triggers of users changed rows before they were settled, or keep them from being changed: the visitors are worked out
+/// again, and ids that stay in rows all the same resolve.
+#[cold]
+fn find_moved(app: &AppSettings, strays: FxHashMap<i64, i64>, visitors: BTreeSet<String>) {
+    note_stray(app.id, &strays.into_iter().collect::<Vec<_>>());
+    rebuild_visitors(app, visitors);
 }
 
 /// Locks visitors and writes their sessions.
@@ -96,6 +108,10 @@ const MANY: usize = 64;
 #[derive(Default)]
 struct Outcome {
     misplaced: FxHashMap<Oid, Vec<(Place, Option<i64>)>>,
+    /// Whose rows these are.
+    astray: BTreeSet<String>,
+    /// Ids that such rows carry and that became no session, each with the session of one of the rows.
+    strays: FxHashMap<i64, i64>,
     merged: Vec<(i64, i64)>,
     unassigned: Vec<(Unassigned, i64)>,
 }
@@ -253,6 +269,12 @@ fn decide(
         let session = session.map(|session| survivors.get(&session).copied().unwrap_or(session));
         if row.guess != session {
             outcome.misplaced.entry(row.place.relation).or_default().push((row.place, session));
+            let known = before.iter().chain(history.sessions());
+            let stray = row.guess.filter(|guess| known.into_iter().all(|session| session.id != *guess));
+            outcome.strays.extend(stray.zip(session));
+            if !outcome.astray.contains(rows.visitor.as_str()) {
+                outcome.astray.insert(rows.visitor.to_string());
+            }
         }
     }
     history

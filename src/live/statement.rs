@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use super::guess;
 use super::record::Recorder;
 use super::store::open_visitor_index;
+use crate::pg::error::{Report, SqlState};
 use crate::pg::sessions::VisitorIndex;
 use crate::pg::transaction::{self, Ends};
 
@@ -38,6 +39,15 @@ thread_local! {
 }
 
 static ENDS: Ends = Ends {
+    committing: || {
+        let unsettled = STATEMENTS.with_borrow(|statements| statements.iter().any(|known| known.recorder.awaits_settling()));
+        if unsettled {
+            Report::new(SqlState::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "events were not put into their sessions")
+                .detail("Nothing called settle_sessions() at the end of the statement that inserted them.")
+                .hint("Enable all triggers of the tracked table, or call untrack_sessions() and track_sessions().")
+                .raise();
+        }
+    },
     aborted: || {
         abandon(|_| true);
         guess::forget_all();

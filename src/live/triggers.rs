@@ -100,7 +100,8 @@ fn kind(firing: &Firing) -> Kind {
 /// or would not bring a session along.
 fn is_moved(tracked: &Tracked, row: &StoredRow) -> bool {
     let tracking = tracked.tracking;
-    statement::is_under_way(tracking, Kind::Update)
+    tracked.is_partition
+        && statement::is_under_way(tracking, Kind::Update)
         && (!statement::is_under_way(tracking, Kind::Insert) || row.datum(&tracked.columns.session_id).is_some())
 }
 
@@ -247,7 +248,7 @@ fn announce(call: &mut Call) -> Datum {
 }
 
 pg_function!(
-    /// BEFORE INSERT, each statement.
+    /// BEFORE INSERT or UPDATE, each statement.
     sessionize_begin, pg_finfo_sessionize_begin, begin
 );
 pg_function!(
@@ -259,7 +260,7 @@ pg_function!(
     sessionize_record, pg_finfo_sessionize_record, record
 );
 pg_function!(
-    /// AFTER INSERT, each statement.
+    /// AFTER INSERT or UPDATE, each statement.
     sessionize_settle, pg_finfo_sessionize_settle, end
 );
 pg_function!(

@@ -11,6 +11,7 @@ pub mod memory;
 mod new_rows;
 pub mod new_sessions;
 pub mod new_visitors;
+pub mod own_settings;
 pub mod owner;
 pub mod rewriting;
 pub mod rows;

@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 
 use pgrx::pg_sys;
 
+use super::own_settings::{MERGING, SETTLING};
 use super::spi::{Argument, Connection};
 
 /// While it lives, statements run as a role.
@@ -41,6 +42,7 @@ impl AsOwner {
                 set(name, &value);
             }
             set(c"pg_sessionize.visitors", c"");
+            set(SETTLING, c"off");
             settings
         });
         switched
@@ -80,24 +82,23 @@ impl AsOwner {
         AsOwner { user, context, settings: None }
     }
 
-    /// Runs as the owner of a relation, statements that look up few rows of tables that may have grown since they were
-    /// analyzed: by index, and with plans that are kept.
-    pub fn for_look_ups(relation: pg_sys::Oid) -> Self {
-        Self::of_relation(relation).looking_up()
-    }
-
-    /// The same for rows of a user's table.
-    pub fn for_look_ups_of_user(relation: pg_sys::Oid) -> Self {
-        Self::of_users_table(relation).looking_up()
-    }
-
-    fn looking_up(self) -> Self {
-        // SAFETY: the nest level of `self` is open.
+    /// Runs as the owner of the tables of sessions, for statements that look up few rows of tables that may have grown since
+    /// they were analyzed: by index, and with plans that are kept.
+    pub fn for_look_ups(sessions: pg_sys::Oid) -> Self {
+        let switched = Self::of_relation(sessions);
+        // SAFETY: the nest level of `switched` is open.
         unsafe {
             set(c"enable_seqscan", c"off");
             set(c"plan_cache_mode", c"force_generic_plan");
-            set(c"pg_sessionize.settling", c"on");
+            set(SETTLING, c"on");
         }
+        switched
+    }
+
+    /// While sessions go because others took their events.
+    pub fn merging(self) -> Self {
+        // SAFETY: the nest level of `self` is open.
+        unsafe { set(MERGING, c"on") };
         self
     }
 
@@ -126,6 +127,12 @@ impl AsOwner {
     }
 }
 
+/// Whose rights hold.
+pub fn current_role() -> pg_sys::Oid {
+    // SAFETY: reads a number.
+    unsafe { pg_sys::GetUserId() }
+}
+
 /// What ALTER ROLE and ALTER DATABASE say about a role's search path in this database, what is most specific first.
 const CONFIGURED_PATH: &str = "
     SELECT substr(setting, length('search_path=') + 1)
@@ -137,8 +144,9 @@ const CONFIGURED_PATH: &str = "
 
 const DEFAULT_PATH: &str = "\"$user\", public";
 
+// Temporary tables are the caller's: searched last, they stand in for none of the owner's.
 const VISIBLE_SCHEMAS: &str = "
-    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(name), ', ' ORDER BY place)
+    SELECT pg_catalog.concat_ws(', ', pg_catalog.string_agg(pg_catalog.quote_ident(name), ', ' ORDER BY place), 'pg_temp')
       FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS visible (name, place)";
 
 fn first_text(sql: &str, arguments: &[Argument], types: &[pg_sys::Oid]) -> Option<String> {
@@ -157,13 +165,13 @@ unsafe fn set_path(path: String) {
 ///
 /// # Safety
 /// A nest level must be open.
-unsafe fn set(name: &CStr, value: &CStr) {
-    // SAFETY: both are terminated; the settings named here are ones that every user may set.
+pub(super) unsafe fn set(name: &CStr, value: &CStr) {
+    // SAFETY: both are terminated; the settings named here are ones that every user may set, or our own.
     unsafe {
         pg_sys::set_config_option(
             name.as_ptr(),
             value.as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucContext::PGC_SUSET,
             pg_sys::GucSource::PGC_S_SESSION,
             pg_sys::GucAction::GUC_ACTION_SAVE,
             true,
@@ -182,7 +190,8 @@ impl Drop for AsOwner {
         // SAFETY: the values are those that held before.
         unsafe {
             if let Some(settings) = self.settings {
-                pg_sys::AtEOXact_GUC(true, settings);
+                // What triggers of users set ends here, too: the connection is the caller's.
+                pg_sys::AtEOXact_GUC(false, settings);
             }
             pg_sys::SetUserIdAndSecContext(self.user, self.context);
         }

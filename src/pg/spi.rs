@@ -7,6 +7,7 @@ use sessionize_core::Instant;
 
 use super::call::varlena_bytes;
 use super::error::{Report, SqlState, passing_errors};
+use super::owner::set;
 use super::unguarded;
 
 /// A connection to the executor; what statements give lives until it ends. Connections nest.
@@ -37,7 +38,16 @@ impl Connection {
 
     /// Prepares a statement and runs it once.
     pub fn run_once<'a>(&'a self, sql: &str, arguments: &[Argument], types: &[pg_sys::Oid]) -> Rows<'a> {
-        let plan = Plan::prepare(self, sql, types);
+        let plan = Plan::for_now(self, sql, types);
+        let rows = self.run(&plan, arguments);
+        plan.free();
+        rows
+    }
+
+    /// The same for few rows of a user's table, which may have grown since it was analyzed: planned to find them by index,
+    /// while the triggers of the table run with the settings that hold.
+    pub fn look_up_once<'a>(&'a self, sql: &str, arguments: &[Argument], types: &[pg_sys::Oid]) -> Rows<'a> {
+        let plan = Plan::by_index(self, sql, types);
         let rows = self.run(&plan, arguments);
         plan.free();
         rows
@@ -54,24 +64,50 @@ impl Drop for Connection {
     }
 }
 
-/// A plan that is kept for the life of the connection to the client.
+/// A statement that is prepared.
 pub struct Plan {
     plan: pg_sys::SPIPlanPtr,
     arguments: usize,
 }
 
 impl Plan {
-    /// Prepares a statement.
-    pub fn prepare(_connection: &Connection, sql: &str, types: &[pg_sys::Oid]) -> Self {
+    /// Prepares a statement, and keeps it for the life of the connection to the client or until it is freed.
+    pub fn prepare(connection: &Connection, sql: &str, types: &[pg_sys::Oid]) -> Self {
+        let prepared = Plan::for_now(connection, sql, types);
+        // SAFETY: the plan is the executor's own until it is kept.
+        unsafe { check(pg_sys::SPI_keepplan(prepared.plan)) };
+        prepared
+    }
+
+    /// Prepares a statement for as long as the connection is open: if it fails, nothing is left of it.
+    fn for_now(connection: &Connection, sql: &str, types: &[pg_sys::Oid]) -> Self {
+        Self::with_options(connection, sql, types, 0)
+    }
+
+    /// The same, planned at once whatever the arguments will be, and without reading whole tables.
+    fn by_index(connection: &Connection, sql: &str, types: &[pg_sys::Oid]) -> Self {
+        let prepared = Self::with_options(connection, sql, types, pg_sys::CURSOR_OPT_GENERIC_PLAN);
+        // SAFETY: the setting ends with its nest level; a plan that is not kept has no other owner than the connection.
+        unsafe {
+            let settings = pg_sys::NewGUCNestLevel();
+            set(c"enable_seqscan", c"off");
+            let planned = passing_errors(|| unguarded::SPI_plan_get_cached_plan(prepared.plan));
+            pg_sys::ReleaseCachedPlan(planned, std::ptr::null_mut());
+            pg_sys::AtEOXact_GUC(false, settings);
+        }
+        prepared
+    }
+
+    fn with_options(_connection: &Connection, sql: &str, types: &[pg_sys::Oid], options: u32) -> Self {
         let text = CString::new(sql).expect("our statements hold no zero bytes");
         let mut types = types.to_vec();
         // SAFETY: the text is terminated, and the types are as many as said.
         unsafe {
-            let plan = pg_sys::SPI_prepare(text.as_ptr(), types.len() as i32, types.as_mut_ptr());
+            let (count, types_start) = (types.len() as i32, types.as_mut_ptr());
+            let plan = pg_sys::SPI_prepare_cursor(text.as_ptr(), count, types_start, options as i32);
             if plan.is_null() {
                 check(pg_sys::SPI_result);
             }
-            check(pg_sys::SPI_keepplan(plan));
             Plan { plan, arguments: types.len() }
         }
     }
@@ -155,6 +191,11 @@ impl<'a> Row<'a> {
         self.datum(column).map(|datum| datum.value() as i32)
     }
 
+    /// A `boolean` column.
+    pub fn flag(&self, column: usize) -> Option<bool> {
+        self.datum(column).map(|datum| datum.value() != 0)
+    }
+
     /// An `oid` column.
     pub fn oid(&self, column: usize) -> Option<pg_sys::Oid> {
         self.datum(column).map(|datum| pg_sys::Oid::from(datum.value() as u32))
@@ -189,7 +230,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// A value passed to a plan.
+/// A value passed to a statement.
 #[derive(Clone, Copy)]
 pub struct Argument {
     value: pg_sys::Datum,
@@ -202,6 +243,11 @@ impl Argument {
     /// An argument of the function under way, which the statement takes with the same type.
     pub fn passed(value: Option<pg_sys::Datum>) -> Self {
         Argument { value: value.unwrap_or(pg_sys::Datum::null()), null: value.is_none() }
+    }
+
+    /// A `boolean`.
+    pub fn flag(value: bool) -> Self {
+        Argument { value: pg_sys::Datum::from(value), null: false }
     }
 
     /// An `integer`.

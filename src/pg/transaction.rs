@@ -18,6 +18,8 @@ thread_local! {
 
 /// What the live path does when a transaction or a part of one ends.
 pub struct Ends {
+    /// The whole transaction is about to be committed, which an error can still prevent.
+    pub committing: fn(),
     /// The whole transaction was rolled back.
     pub aborted: fn(),
     /// The whole transaction was committed.
@@ -36,7 +38,7 @@ pub fn listen(ends: &'static Ends) {
         return;
     }
     ENDS.set(Some(ends));
-    // SAFETY: the callbacks are functions of this library, which stays loaded, and they raise no errors.
+    // SAFETY: the callbacks are functions of this library, which stays loaded, and raise errors only where that is allowed.
     unsafe {
         pg_sys::RegisterXactCallback(Some(on_transaction), std::ptr::null_mut());
         pg_sys::RegisterSubXactCallback(Some(on_part), std::ptr::null_mut());
@@ -137,6 +139,7 @@ pub fn own_relation(name: &CStr) -> Option<pg_sys::Oid> {
 unsafe extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
     let Some(ends) = ENDS.get() else { return };
     match event {
+        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT | pg_sys::XactEvent::XACT_EVENT_PRE_PREPARE => (ends.committing)(),
         pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PARALLEL_ABORT => (ends.aborted)(),
         pg_sys::XactEvent::XACT_EVENT_COMMIT | pg_sys::XactEvent::XACT_EVENT_PREPARE => (ends.committed)(),
         _ => {}

@@ -16,7 +16,7 @@ pub enum Moment {
     AfterInsertRow,
     /// AFTER UPDATE, each row.
     AfterUpdateRow,
-    /// BEFORE, each statement.
+    /// BEFORE INSERT or UPDATE, each statement.
     BeforeStatement,
     /// AFTER, each statement.
     AfterStatement,
@@ -52,7 +52,7 @@ impl<'a> Firing<'a> {
             pg_sys::TRIGGER_EVENT_INSERT if row && before => Moment::BeforeInsertRow,
             pg_sys::TRIGGER_EVENT_INSERT if row && after => Moment::AfterInsertRow,
             pg_sys::TRIGGER_EVENT_UPDATE if row && after => Moment::AfterUpdateRow,
-            _ if !row && before => Moment::BeforeStatement,
+            pg_sys::TRIGGER_EVENT_INSERT | pg_sys::TRIGGER_EVENT_UPDATE if !row && before => Moment::BeforeStatement,
             _ if !row && after => Moment::AfterStatement,
             _ => Moment::Other,
         }

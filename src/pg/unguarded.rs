@@ -112,6 +112,7 @@ unsafe extern "C-unwind" {
         read_only: bool,
         limit: c_long,
     ) -> c_int;
+    pub(super) fn SPI_plan_get_cached_plan(plan: SPIPlanPtr) -> *mut CachedPlan;
 
     // executor/tuptable.h; slot_getsomeattrs_int raises an error only for a column that the slot has not
     pub(super) fn ExecStoreHeapTuple(row: HeapTuple, slot: *mut TupleTableSlot, free: bool) -> *mut TupleTableSlot;

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use pgrx::pg_sys::{Datum, INT8ARRAYOID, Oid};
+use pgrx::pg_sys::{BOOLOID, Datum, INT8ARRAYOID, Oid};
 
 use crate::pg::call::Call;
 use crate::pg::owner::AsOwner;
+use crate::pg::own_settings;
 use crate::pg::rows::{Value, give_rows};
 use crate::pg::spi::{Argument, Connection};
 use crate::pg::table::{UserTable, quoted};
@@ -17,6 +18,7 @@ const REGISTERED: &str = "
     SELECT relation::pg_catalog.oid, session_id::pg_catalog.text, on_purge
       FROM sessionize.attached_tables
      WHERE on_purge OPERATOR(pg_catalog.<>) 'keep'
+       AND NOT ($1 AND events) -- a session that went with its last event has none
      ORDER BY relation";
 
 /// Passed on as an array, whose size the planner knows: it reads the whole table for many, and uses the index for few.
@@ -36,14 +38,14 @@ thread_local! {
 /// The trigger of sessionize.sessions: one statement per table, with the rights of the table's owner.
 fn cascade(call: &mut Call) -> Datum {
     let deleted = DeletedRows::of(call);
-    if deleted.count > 0 {
+    if deleted.count > 0 && !own_settings::is_merging() {
         let connection = Connection::open();
         deleted.show_to(&connection);
         let gone = connection.run_once(GONE, &[], &[]).first().and_then(|row| row.datum(1));
         // As much memory as it takes to go through a table in order of its index. With more the planner would rather put
         // the whole table into memory.
         let memory = (deleted.count as usize * BYTES_PER_ID / 1024).min(MOST_KILOBYTES);
-        for row in connection.run_once(REGISTERED, &[], &[]).iter() {
+        for row in connection.run_once(REGISTERED, &[Argument::flag(own_settings::is_settling())], &[BOOLOID]).iter() {
             let (Some(oid), Some(column), Some(on_purge)) = (row.oid(1), row.text(2), row.text(3)) else { continue };
             // Tables that were dropped hold nothing.
             let Some(table) = UserTable::to_change(oid) else { continue };

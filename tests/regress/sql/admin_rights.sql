@@ -46,6 +46,40 @@ SELECT regexp_replace(step, '\(\d+', '(…') AS step, suite.outcome('regress_nob
   FROM steps WHERE step ~ ('\(' || :session_id) ORDER BY place;
 SELECT regexp_replace(step, '\(\d+', '(…') AS step, regexp_replace(suite.outcome('regress_manager', step), 'session \d+', 'session …') AS manager FROM steps ORDER BY place;
 
+\qecho 'Rights are given by who asks, not by whose session it is: here a function of somebody else in an index.'
+CREATE SCHEMA AUTHORIZATION regress_nobody;
+SET ROLE regress_nobody;
+CREATE FUNCTION regress_nobody.take() RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM public.grant_session_admin('regress_nobody');
+    RETURN 1;
+EXCEPTION WHEN OTHERS THEN
+    RAISE NOTICE '%', SQLERRM;
+    RETURN 1;
+END $$;
+CREATE FUNCTION regress_nobody.key(integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN regress_nobody.take(); END $$;
+CREATE TABLE regress_nobody.bait (n integer);
+SET client_min_messages = warning;
+INSERT INTO regress_nobody.bait VALUES (1);
+CREATE INDEX ON regress_nobody.bait (regress_nobody.key(n));
+RESET ROLE;
+SET client_min_messages = notice;
+ANALYZE regress_nobody.bait;
+SET client_min_messages = warning;
+SELECT has_table_privilege('regress_nobody', 'sessionize.sessions', 'DELETE') AS taken;
+DROP TABLE regress_nobody.bait;
+
+\qecho 'The triggers of our own tables are nobody else''s.'
+GRANT CREATE ON SCHEMA suite TO regress_reader;
+SET ROLE regress_reader;
+CREATE TABLE suite.bait (session_id bigint, app_id integer, visitor text, last_event_day date);
+SELECT routine, suite.complaint(format('CREATE TRIGGER own AFTER DELETE ON suite.bait REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION %s', routine))
+  FROM sessionize.functions WHERE open_to = 'nobody' ORDER BY routine::text;
+RESET ROLE;
+DROP TABLE suite.bait;
+REVOKE CREATE ON SCHEMA suite FROM regress_reader;
+DROP SCHEMA regress_nobody CASCADE;
+
 \qecho 'An extension that a plain user made: the maker manages it and gives rights to others.'
 CREATE DATABASE regress_rights;
 CREATE ROLE regress_owner LOGIN;

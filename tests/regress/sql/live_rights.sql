@@ -179,6 +179,25 @@ DROP TABLE pg_temp.sessions, pg_temp.visitors, pg_temp.pg_class;
 SELECT visitor, event_count FROM sessionize.sessions JOIN sessionize.apps USING (app_id) WHERE name = 'shop' AND visitor = 'eve';
 SELECT * FROM suite.wrong('shop');
 
+-- … nor for triggers of the table's owner, and what those set stays within them
+SET ROLE live_owner;
+CREATE TABLE shop.log (what text);
+CREATE FUNCTION shop.log() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO log VALUES (current_setting('search_path'));
+    PERFORM set_config('search_path', 'trap', false);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER log AFTER UPDATE ON shop.events FOR EACH STATEMENT EXECUTE FUNCTION shop.log();
+RESET ROLE;
+ALTER ROLE live_owner SET search_path = shop, public;
+CREATE TEMPORARY TABLE log (what text);
+INSERT INTO shop.events (visitor, at) VALUES ('fay', '2026-01-01 10:00+00'), ('fay', '2026-01-01 10:50+00');
+INSERT INTO shop.events (visitor, at) VALUES ('fay', '2026-01-01 10:25+00');
+SELECT count(*) AS in_temporary, (SELECT string_agg(DISTINCT what, ' | ') FROM shop.log) AS in_owners, current_setting('search_path') FROM pg_temp.log;
+DROP TABLE pg_temp.log;
+DROP TRIGGER log ON shop.events;
+
 -- Somebody who puts our trigger on a table of their own cannot write sessions of others
 CREATE SCHEMA AUTHORIZATION live_stranger;
 SELECT tracking_id FROM sessionize.tracked_tables WHERE events = 'shop.events'::regclass \gset
