@@ -66,8 +66,10 @@ AS $$
 DECLARE
     tracking integer;
     batch_blocks CONSTANT bigint := 16000;
+    table_name CONSTANT pg_catalog.text := sessionize.full_name(events);
     step record;
     first_block bigint;
+    stored_in pg_catalog.oid;
     done_before bigint := 0;
     total bigint;
     assigned bigint := 0;
@@ -85,12 +87,13 @@ BEGIN
     PERFORM sessionize.require_owner(events);
     SELECT pg_catalog.sum(plan.blocks) INTO total FROM sessionize.backfill_plan(tracking) AS plan;
     INSERT INTO sessionize.progress AS known (process, subject, total)
-    VALUES ('backfill', sessionize.full_name(events), COALESCE(total, 0))
+    VALUES ('backfill', table_name, COALESCE(total, 0))
         ON CONFLICT (process, subject) DO UPDATE
        SET started_at = pg_catalog.now(), updated_at = pg_catalog.now(), done = 0, total = excluded.total, state = 'running';
     COMMIT;
     FOR step IN SELECT plan.passive, plan.leaf, plan.blocks FROM sessionize.backfill_plan(tracking) AS plan LOOP
         first_block := 0;
+        stored_in := pg_catalog.pg_relation_filenode(step.leaf);
         WHILE first_block OPERATOR(pg_catalog.<) step.blocks LOOP
             -- Whoever corrects one of these rows may wait for a visitor that is locked here: then let go of all and try again.
             LOOP
@@ -104,13 +107,22 @@ BEGIN
                     PERFORM pg_catalog.pg_sleep(0.1);
                 END;
             END LOOP;
+            IF NOT EXISTS (SELECT FROM sessionize.tracked_tables AS tracked WHERE tracked.tracking_id OPERATOR(pg_catalog.=) tracking) THEN
+                RAISE EXCEPTION 'table % is not tracked any more', events
+                    USING ERRCODE = '55000', HINT = 'Rows that have no session yet get one once it is tracked again.';
+            END IF;
             first_block := first_block OPERATOR(pg_catalog.+) batch_blocks;
+            IF pg_catalog.pg_relation_filenode(step.leaf) OPERATOR(pg_catalog.<>) stored_in THEN
+                -- VACUUM FULL and its like have put the rows elsewhere.
+                stored_in := pg_catalog.pg_relation_filenode(step.leaf);
+                first_block := 0;
+            END IF;
             UPDATE sessionize.progress AS known
                SET updated_at = pg_catalog.clock_timestamp(),
                    done = done_before OPERATOR(pg_catalog.+) LEAST(first_block, step.blocks),
                    position = pg_catalog.format('%s, block %s', step.leaf, first_block)
              WHERE known.process OPERATOR(pg_catalog.=) 'backfill'
-               AND known.subject OPERATOR(pg_catalog.=) sessionize.full_name(events);
+               AND known.subject OPERATOR(pg_catalog.=) table_name;
             COMMIT;
             RAISE NOTICE 'backfill of %: block % of %, % rows assigned', step.leaf, LEAST(first_block, step.blocks), step.blocks, assigned;
         END LOOP;
@@ -119,7 +131,7 @@ BEGIN
     UPDATE sessionize.progress AS known
        SET updated_at = pg_catalog.clock_timestamp(), done = known.total, state = 'finished', position = NULL
      WHERE known.process OPERATOR(pg_catalog.=) 'backfill'
-       AND known.subject OPERATOR(pg_catalog.=) sessionize.full_name(events);
+       AND known.subject OPERATOR(pg_catalog.=) table_name;
     COMMIT;
 END $$;
 REVOKE EXECUTE ON PROCEDURE backfill_sessions(regclass) FROM PUBLIC;

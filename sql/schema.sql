@@ -176,7 +176,7 @@ CREATE TABLE sessionize.progress (
     position text,
     PRIMARY KEY (process, subject)
 );
-COMMENT ON TABLE sessionize.progress IS 'how far backfills and sweeps have come; position is where the next call goes on';
+COMMENT ON TABLE sessionize.progress IS 'how far backfills and sweeps have come; position says where they are';
 
 COMMENT ON SEQUENCE sessionize.apps_app_id_seq IS 'where the ids of applications come from';
 COMMENT ON SEQUENCE sessionize.tracked_tables_tracking_id_seq IS 'where tracking numbers come from';
