@@ -17,27 +17,46 @@ CREATE FUNCTION sessionize.timeline_sources(app_id integer)
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT tracked.events,
-           format('happened.%I::timestamptz', sessionize.event_column(tracked, 2, tracked.occurred_at)),
+           format('happened.%I::pg_catalog.timestamptz', sessionize.event_column(tracked, 2, tracked.occurred_at)),
            CASE WHEN tracked.kind IS NULL THEN '''event''' ELSE
-                format('coalesce(happened.%I::text, ''event'')', sessionize.event_column(tracked, 4, tracked.kind)) END,
+                format('COALESCE(happened.%I::pg_catalog.text, ''event'')', sessionize.event_column(tracked, 4, tracked.kind)) END,
            sessionize.event_column(tracked, 3, tracked.session_id)
       FROM sessionize.tracked_tables AS tracked JOIN pg_class AS class ON class.oid = tracked.events
      WHERE tracked.app_id = timeline_sources.app_id
     UNION ALL
     -- of other tables only the session is known: their first instant is taken for when it happened
     SELECT dependent.relation,
-           coalesce((SELECT format('happened.%I::timestamptz', attribute.attname) FROM pg_attribute AS attribute
+           coalesce((SELECT format('happened.%I::pg_catalog.timestamptz', attribute.attname) FROM pg_attribute AS attribute
                       WHERE attribute.attrelid = dependent.relation AND attribute.attnum > 0 AND NOT attribute.attisdropped
                         AND attribute.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype)
-                      ORDER BY attribute.attnum LIMIT 1), 'NULL::timestamptz'),
+                      ORDER BY attribute.attnum LIMIT 1), 'NULL::pg_catalog.timestamptz'),
            quote_literal(class.relname), dependent.session_id
       FROM sessionize.dependents AS dependent JOIN pg_class AS class ON class.oid = dependent.relation;
 END;
 COMMENT ON FUNCTION sessionize.timeline_sources(integer) IS
-    'the tables whose rows belong to sessions of an application, and what to read from them: SQL expressions over a row called happened';
+    'the tables whose rows belong to sessions of an application, and what to read from them: SQL expressions over a row called happened, to be evaluated with the rights of the table''s owner';
+
+CREATE FUNCTION sessionize.timeline_rows(relation regclass, app_id integer, session_id bigint)
+    RETURNS TABLE (at timestamptz, event text, detail jsonb)
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'sessionize_timeline_rows';
+COMMENT ON FUNCTION sessionize.timeline_rows(regclass, integer, bigint) IS
+    'the rows of a table that belong to a session of an application, read with the rights of the table''s owner; takes the right to read the table in full (42501)';
+
+CREATE FUNCTION sessionize.missing_right(relation regclass) RETURNS text
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE WHEN NOT has_schema_privilege(class.relnamespace, 'USAGE') THEN
+                    format('GRANT USAGE ON SCHEMA %s TO %I; is missing.', class.relnamespace::regnamespace, current_user)
+                WHEN NOT has_table_privilege(class.oid, 'SELECT') THEN
+                    format('GRANT SELECT ON %s TO %I; is missing.', relation, current_user)
+                WHEN row_security_active(class.oid) THEN
+                    format('Row security hides some of its rows from "%s".', current_user) END
+      FROM pg_class AS class WHERE class.oid = relation;
+END;
+COMMENT ON FUNCTION sessionize.missing_right(regclass) IS 'what the caller lacks to read a table in full; NULL if nothing';
 
 CREATE FUNCTION sessionize.existing_session(session_id bigint) RETURNS sessionize.sessions
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     existing sessionize.sessions;
@@ -46,7 +65,7 @@ BEGIN
         RAISE EXCEPTION 'session must not be null' USING ERRCODE = '22004', HINT = 'Pass the id of a session.';
     END IF;
     SELECT session.* INTO existing FROM sessionize.sessions AS session
-     WHERE session.session_id = resolve_session(existing_session.session_id);
+     WHERE session.session_id = @extschema@.resolve_session(existing_session.session_id);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'session % does not exist', session_id
             USING ERRCODE = 'P0002', HINT = 'It may have been purged. See list_sessions().';
@@ -55,40 +74,48 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sessionize.existing_session(bigint) IS 'the session that an id stands for; NULL: 22004; unknown: P0002';
 
-CREATE FUNCTION session_timeline(session_id bigint)
-    RETURNS TABLE (at timestamptz, source text, event text, detail jsonb)
-    LANGUAGE plpgsql STABLE ROWS 100 SET search_path = pg_catalog, @extschema@, pg_temp
+CREATE FUNCTION sessionize.timeline(session_id bigint)
+    RETURNS TABLE (at timestamptz, relation regclass, source text, event text, detail jsonb)
+    LANGUAGE plpgsql STABLE ROWS 100 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     session sessionize.sessions := sessionize.existing_session($1);
-    source record;
-    parts text[] := '{}';
+    known record;
 BEGIN
-    FOR source IN SELECT * FROM sessionize.timeline_sources(session.app_id) LOOP
-        IF has_table_privilege(source.relation, 'SELECT') THEN
-            parts := parts || format('SELECT %s, %L, %s, to_jsonb(happened) - %L::text FROM %s AS happened WHERE happened.%I = $1',
-                                     source.instant, source.relation, source.event, source.session_id,
-                                     source.relation, source.session_id);
+    FOR known IN SELECT place.relation, sessionize.missing_right(place.relation) AS missing
+                   FROM sessionize.timeline_sources(session.app_id) AS place LOOP
+        IF known.missing IS NULL THEN
+            RETURN QUERY
+                SELECT happened.at, known.relation, NULL, happened.event, happened.detail
+                  FROM sessionize.timeline_rows(known.relation, session.app_id, session.session_id) AS happened;
         ELSE
-            RAISE NOTICE 'rows of table "%" are left out of the timeline', source.relation
-                USING DETAIL = format('Role "%s" may not read it.', current_user),
-                      HINT = format('GRANT SELECT ON %s TO %I; shows them.', source.relation, current_user);
+            RAISE NOTICE 'rows of table "%" are left out of the timeline', known.relation
+                USING DETAIL = format('Role "%s" may not read all of it.', current_user), HINT = known.missing;
         END IF;
     END LOOP;
-    parts := parts || ARRAY[
-        'SELECT change.changed_at, ''change'', change.what, jsonb_strip_nulls(jsonb_build_object(
-             ''from'', change.old_value, ''to'', change.new_value, ''by'', change.changed_by, ''reason'', change.reason))
-           FROM sessionize.session_changes AS change
-          WHERE change.session_id = ANY (ARRAY[$1] || ARRAY(SELECT absorbed FROM sessionize.merged_sessions WHERE survivor = $1))',
-        'SELECT merged.merged_at, ''merge'', ''merged'', jsonb_build_object(''absorbed'', merged.absorbed)
-           FROM sessionize.merged_sessions AS merged WHERE merged.survivor = $1'];
-    RETURN QUERY EXECUTE
-        'SELECT part.* FROM (' || array_to_string(parts, ' UNION ALL ') || ') AS part (at, source, event, detail) ORDER BY part.at, part.source, part.event'
-        USING session.session_id;
+    RETURN QUERY
+        SELECT change.changed_at, NULL::regclass, 'change', change.what, jsonb_strip_nulls(jsonb_build_object(
+                   'from', change.old_value, 'to', change.new_value, 'by', change.changed_by, 'reason', change.reason))
+          FROM sessionize.session_changes AS change
+         WHERE change.session_id = ANY (ARRAY[session.session_id]
+                   || ARRAY(SELECT merged.absorbed FROM sessionize.merged_sessions AS merged WHERE merged.survivor = session.session_id))
+        UNION ALL
+        SELECT merged.merged_at, NULL, 'merge', 'merged', jsonb_build_object('absorbed', merged.absorbed)
+          FROM sessionize.merged_sessions AS merged WHERE merged.survivor = session.session_id;
 END $$;
+COMMENT ON FUNCTION sessionize.timeline(bigint) IS 'what session_timeline() shows, in any order';
+
+-- Without a SET clause, so that tables are named as the caller would name them.
+CREATE FUNCTION session_timeline(session_id bigint)
+    RETURNS TABLE (at timestamptz, source text, event text, detail jsonb)
+    LANGUAGE sql STABLE ROWS 100
+BEGIN ATOMIC
+    SELECT line.at, coalesce(line.relation::text, line.source), line.event, line.detail
+      FROM sessionize.timeline(session_timeline.session_id) AS line ORDER BY 1, 2, 3;
+END;
 COMMENT ON FUNCTION session_timeline(bigint) IS
-    'what happened in a session, oldest first: rows of all tables that belong to it and that the caller may read, changes of status and risk, merges';
+    'what happened in a session, oldest first: rows of all tables that belong to it and that the caller may read in full, changes of status and risk, merges';
 
 CREATE FUNCTION sessionize.status_history(session sessionize.sessions, app sessionize.apps, at timestamptz) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -119,8 +146,8 @@ END;
 COMMENT ON FUNCTION sessionize.status_history(sessionize.sessions, sessionize.apps, timestamptz) IS
     'the steps of a session through its statuses: those that time brought, and those that somebody took';
 
-CREATE FUNCTION session_details(session_id bigint) RETURNS jsonb
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, @extschema@, pg_temp SET intervalstyle = 'postgres'
+CREATE FUNCTION sessionize.describe_session(session_id bigint) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 DECLARE
     session sessionize.sessions := sessionize.existing_session($1);
@@ -157,17 +184,24 @@ BEGIN
             'app', app.name, 'app_id', app.app_id, 'policy', app.policy, 'timeout', app.timeout, 'boundary', app.boundary,
             'time_zone', app.time_zone, 'grace', app.grace, 'ip', session.ip, 'channel', session.channel,
             'merged_ids', ARRAY(SELECT merged.absorbed FROM sessionize.merged_sessions AS merged
-                                 WHERE merged.survivor = session.session_id ORDER BY merged.absorbed)),
-        'timeline', (SELECT coalesce(jsonb_agg(line), '[]') FROM session_timeline(session.session_id) AS line));
+                                 WHERE merged.survivor = session.session_id ORDER BY merged.absorbed)));
 END $$;
+COMMENT ON FUNCTION sessionize.describe_session(bigint) IS 'what session_details() shows, without the timeline';
+
+CREATE FUNCTION session_details(session_id bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT sessionize.describe_session($1)
+           || jsonb_build_object('timeline', (SELECT coalesce(jsonb_agg(line), '[]') FROM session_timeline($1) AS line));
+END;
 COMMENT ON FUNCTION session_details(bigint) IS
     'all that is known of a session: metrics, timestamps, status and its history, security, cart, technical details, timeline. Unknown: P0002';
 
-CREATE FUNCTION session_details(token text) RETURNS jsonb
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, @extschema@, pg_temp
+CREATE FUNCTION sessionize.named_session(token text) RETURNS bigint
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    named bigint := (SELECT session.session_id FROM sessionize.sessions AS session WHERE session.token = session_details.token);
+    named bigint := (SELECT session.session_id FROM sessionize.sessions AS session WHERE session.token = named_session.token);
 BEGIN
     IF token IS NULL THEN
         RAISE EXCEPTION 'token must not be null' USING ERRCODE = '22004', HINT = 'Pass the token of a session.';
@@ -176,6 +210,13 @@ BEGIN
             USING ERRCODE = 'P0002',
                   HINT = 'Pass a whole token. list_sessions(search => …) finds sessions by a part of it.';
     END IF;
-    RETURN session_details(named);
+    RETURN named;
 END $$;
+COMMENT ON FUNCTION sessionize.named_session(text) IS 'the session with a token; NULL: 22004; unknown: P0002';
+
+CREATE FUNCTION session_details(token text) RETURNS jsonb
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT session_details(sessionize.named_session($1));
+END;
 COMMENT ON FUNCTION session_details(text) IS 'all that is known of the session with a token. Unknown: P0002';

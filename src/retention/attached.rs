@@ -1,6 +1,7 @@
-//! Rows of users' tables that belong to given sessions, read before a purge with the rights of the table's owner.
+//! Rows of users' tables that belong to given sessions, read with the rights of the table's owner: casts, row security and
+//! the expressions of indexes are the owner's code.
 
-use pgrx::pg_sys::{Datum, INT8ARRAYOID, NAMEOID, Oid, REGCLASSOID};
+use pgrx::pg_sys::{Datum, INT4OID, INT8ARRAYOID, INT8OID, NAMEOID, Oid, REGCLASSOID, TEXTOID};
 
 use crate::pg::call::Call;
 use crate::pg::error::{Report, SqlState};
@@ -17,6 +18,24 @@ const KNOWN: &str = "
             UNION ALL SELECT relation, session_id FROM sessionize.holding_tables) AS known
      WHERE relation OPERATOR(pg_catalog.=) $1::pg_catalog.oid AND session_id OPERATOR(pg_catalog.=) $2
      LIMIT 1";
+
+const SOURCE: &str = "
+    SELECT source.instant, source.event, source.session_id::pg_catalog.text
+      FROM sessionize.timeline_sources($2) AS source
+     WHERE source.relation OPERATOR(pg_catalog.=) $1::pg_catalog.oid";
+
+/// A row as jsonb. Values of type json may hold \u0000, which jsonb cannot: then these six characters stand for it. The
+/// arguments that follow say so, since a setting changes how backslashes in literals are read.
+fn row_as_jsonb(row: &str, first_argument: usize) -> String {
+    let (zero, shown) = (first_argument, first_argument + 1);
+    format!(
+        "pg_catalog.regexp_replace(pg_catalog.to_json({row}.*)::pg_catalog.text, ${zero}, ${shown}, 'g')::pg_catalog.jsonb"
+    )
+}
+
+fn zero_as_characters() -> [Argument; 2] {
+    [Argument::text(r"(?<!\\)((?:\\\\)*)\\u0000"), Argument::text(r"\1\\\\u0000")]
+}
 
 /// `sessionize.attached_rows(relation, session_id, sessions, contents)`; STRICT.
 fn attached_rows(call: &mut Call) -> Datum {
@@ -37,9 +56,9 @@ fn attached_rows(call: &mut Call) -> Datum {
     };
     let rows = if contents {
         table.require_readable();
-        "pg_catalog.jsonb_agg(pg_catalog.to_jsonb(attached.*))"
+        format!("pg_catalog.jsonb_agg({})", row_as_jsonb("attached", 2))
     } else {
-        "NULL::pg_catalog.jsonb"
+        "NULL::pg_catalog.jsonb".to_owned()
     };
     let (name, column) = (&table.name, quoted(&column));
     let statement = format!(
@@ -50,7 +69,41 @@ fn attached_rows(call: &mut Call) -> Datum {
     );
     let found = {
         let _owner = AsOwner::of_users_table(oid);
-        connection.run_once(&statement, &[Argument::passed(sessions)], &[INT8ARRAYOID])
+        let [zero, shown] = zero_as_characters();
+        connection.run_once(&statement, &[Argument::passed(sessions), zero, shown], &[INT8ARRAYOID, TEXTOID, TEXTOID])
+    };
+    let rows: Vec<[Value; 3]> = found.iter().map(|row| [1, 2, 3].map(|column| Value::Any(row.datum(column)))).collect();
+    give_rows(call, &rows)
+}
+
+/// `sessionize.timeline_rows(relation, app_id, session_id)`; STRICT.
+fn timeline_rows(call: &mut Call) -> Datum {
+    let [relation, app, session] = [0, 1, 2].map(|index| call.datum(index));
+    let oid = relation.map_or(Oid::INVALID, |datum| Oid::from_u32(datum.value() as u32));
+    let Some(table) = UserTable::to_read(oid) else {
+        return give_rows::<3>(call, &[]);
+    };
+    table.require_readable();
+    let connection = Connection::open();
+    let source =
+        connection.run_once(SOURCE, &[Argument::passed(relation), Argument::passed(app)], &[REGCLASSOID, INT4OID]);
+    let Some((instant, event, column)) =
+        source.first().and_then(|source| Some((source.text(1)?, source.text(2)?, source.text(3)?)))
+    else {
+        return give_rows::<3>(call, &[]);
+    };
+    let (name, row) = (&table.name, row_as_jsonb("happened", 3));
+    let statement = format!(
+        "SELECT {instant}, {event}, {row} OPERATOR(pg_catalog.-) $2
+           FROM {name} AS happened
+          WHERE happened.{} OPERATOR(pg_catalog.=) $1",
+        quoted(&column)
+    );
+    let found = {
+        let _owner = AsOwner::of_users_table(oid);
+        let [zero, shown] = zero_as_characters();
+        let arguments = [Argument::passed(session), Argument::text(&column), zero, shown];
+        connection.run_once(&statement, &arguments, &[INT8OID, TEXTOID, TEXTOID, TEXTOID])
     };
     let rows: Vec<[Value; 3]> = found.iter().map(|row| [1, 2, 3].map(|column| Value::Any(row.datum(column)))).collect();
     give_rows(call, &rows)
@@ -59,4 +112,8 @@ fn attached_rows(call: &mut Call) -> Datum {
 pg_function!(
     /// `sessionize.attached_rows(regclass, name, bigint[], boolean)`
     sessionize_attached_rows, pg_finfo_sessionize_attached_rows, attached_rows
+);
+pg_function!(
+    /// `sessionize.timeline_rows(regclass, integer, bigint)`
+    sessionize_timeline_rows, pg_finfo_sessionize_timeline_rows, timeline_rows
 );

@@ -62,3 +62,51 @@ SELECT source, event FROM session_timeline(:session_id) LIMIT 1;
 DELETE FROM sessionize.dependents;
 DROP TABLE "Detail Events", wishlist_clicks;
 SELECT count(*) AS changes_remain FROM session_timeline(:session_id);
+
+\qecho 'Tables of others are read with the rights of their owners, whose code runs with the rights of nobody else.'
+CREATE ROLE sessionize_details_owner;
+CREATE ROLE sessionize_details_viewer;
+SELECT grant_session_reader('sessionize_details_viewer');
+CREATE SCHEMA details_owner AUTHORIZATION sessionize_details_owner;
+SET ROLE sessionize_details_owner;
+CREATE TYPE details_owner.mood AS ENUM ('view', 'order');
+CREATE FUNCTION details_owner.spy(details_owner.mood) RETURNS json LANGUAGE plpgsql AS $$ BEGIN RETURN to_json(current_user); END $$;
+CREATE FUNCTION details_owner.spy_text(details_owner.mood) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN 'read by ' || current_user; END $$;
+CREATE CAST (details_owner.mood AS json) WITH FUNCTION details_owner.spy(details_owner.mood);
+CREATE CAST (details_owner.mood AS text) WITH FUNCTION details_owner.spy_text(details_owner.mood);
+CREATE TABLE details_owner.moods (who text, at timestamptz, happened details_owner.mood, document json);
+RESET ROLE;
+SELECT track_sessions('details_owner.moods', 'who', 'at', app => 'details', kind => 'happened') > 0 AS tracked;
+-- a zero is something that jsonb cannot hold, an escaped backslash before it is not
+INSERT INTO details_owner.moods VALUES ('dina', now() - interval '10 days', 'view', '["\u0000\u0000", "\\u0000", "\\\u0000", {"\u0000": 1}]');
+SELECT session_id FROM details_owner.moods \gset
+SELECT source, event, detail - 'at' AS detail FROM session_timeline(:session_id);
+SELECT session_details(:session_id) #>> '{timeline,0,detail,happened}' AS details_read_by;
+UPDATE sessionize.sessions SET closes_at = now() - interval '9 days', expires_at = now() - interval '8 days' WHERE session_id = :session_id;
+SELECT (document #> '{events,details_owner.moods,0}') - '{at,session_id}'::text[] AS exported FROM export_inactive_sessions(5, 'details') AS document
+ WHERE document #>> '{session,visitor}' = 'dina';
+
+\qecho 'What the caller may not read is left out, with what is missing.'
+\set SHOW_CONTEXT never
+SET client_min_messages = notice;
+SET ROLE sessionize_details_viewer;
+SELECT count(*) FROM session_timeline(:session_id);
+RESET ROLE;
+GRANT USAGE ON SCHEMA details_owner TO sessionize_details_viewer;
+SET ROLE sessionize_details_viewer;
+SELECT count(*) FROM session_timeline(:session_id);
+RESET ROLE;
+GRANT SELECT ON details_owner.moods TO sessionize_details_viewer;
+ALTER TABLE details_owner.moods ENABLE ROW LEVEL SECURITY;
+SET ROLE sessionize_details_viewer;
+SELECT count(*) FROM session_timeline(:session_id);
+SELECT * FROM sessionize.timeline_rows('details_owner.moods', sessionize.app_id('details'), :session_id);
+RESET ROLE;
+ALTER TABLE details_owner.moods DISABLE ROW LEVEL SECURITY;
+SET ROLE sessionize_details_viewer;
+SELECT count(*) FROM session_timeline(:session_id);
+RESET ROLE;
+SET client_min_messages = warning;
+DROP TABLE details_owner.moods;
+DROP OWNED BY sessionize_details_owner, sessionize_details_viewer CASCADE;
+DROP ROLE sessionize_details_owner, sessionize_details_viewer;

@@ -12,4 +12,8 @@ WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
                         WHERE pg_type.oid = objid AND (typcategory = 'A' OR relkind <> 'c')));
 SELECT object FROM extension_objects ORDER BY object;
 SELECT 'without a comment: ' || object FROM extension_objects WHERE comment IS NULL ORDER BY object;
+-- Functions find names in no schema in which somebody else may create objects.
+SELECT DISTINCT setting FROM pg_proc, unnest(proconfig) AS setting
+ WHERE pronamespace IN ('sessionize'::regnamespace, (SELECT extnamespace FROM pg_extension WHERE extname = 'pg_sessionize'))
+   AND setting LIKE 'search_path=%';
 DROP VIEW extension_objects;
