@@ -1,7 +1,7 @@
 -- Applications: named sets of rules.
 
 CREATE FUNCTION sessionize.check_app() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NEW.name IS NULL OR NEW.name = '' OR length(NEW.name) > 200 THEN
@@ -38,7 +38,7 @@ BEGIN
         RAISE EXCEPTION 'time zone must not be null' USING ERRCODE = '22004', HINT = 'Name a zone, such as "UTC".';
     END IF;
     -- Refuses a zone that the midnight policy does not know, in the words of the aggregate.
-    PERFORM sessionize_daily('2000-01-01 00:00+00', NEW.time_zone);
+    PERFORM @extschema@.sessionize_daily('2000-01-01 00:00+00', NEW.time_zone);
     NEW.passive_kinds := coalesce(NEW.passive_kinds, '{}');
     NEW.conversion_kinds := coalesce(NEW.conversion_kinds, '{}');
     NEW.cancellation_kinds := coalesce(NEW.cancellation_kinds, '{}');
@@ -60,7 +60,7 @@ CREATE FUNCTION create_session_app(
     conversion_kinds text[] DEFAULT '{}',
     cancellation_kinds text[] DEFAULT '{}'
 ) RETURNS integer
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     created integer;
@@ -117,7 +117,7 @@ CREATE FUNCTION alter_session_app(
     conversion_kinds text[] DEFAULT NULL,
     cancellation_kinds text[] DEFAULT NULL
 ) RETURNS integer
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     changed integer := sessionize.app_id($1);
@@ -143,7 +143,7 @@ COMMENT ON FUNCTION alter_session_app(text, text, interval, text, interval, text
     'changes an application; NULL leaves a setting as it is. Holds for events that arrive afterwards';
 
 CREATE FUNCTION drop_session_app(name text) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     dropped integer := sessionize.app_id($1);

@@ -3,7 +3,7 @@
 CREATE FUNCTION set_risk_thresholds(
     app text, monitored_from integer DEFAULT NULL, review_from integer DEFAULT NULL, restricted_from integer DEFAULT NULL
 ) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     wanted integer := sessionize.app_id($1);
@@ -132,7 +132,7 @@ COMMENT ON FUNCTION sessionize.assess(sessionize.apps, timestamptz) IS
     'scores the sessions of an application that had an event since an instant';
 
 CREATE FUNCTION assess_session_risk(app text DEFAULT NULL, since interval DEFAULT '1 day') RETURNS bigint
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF since IS NULL OR since < '0' THEN
@@ -146,7 +146,7 @@ COMMENT ON FUNCTION assess_session_risk(text, interval) IS
     'scores the sessions that had an event in the period before now by the enabled rules of sessionize.risk_rules, and gives how many; levels set by hand stay';
 
 CREATE FUNCTION visitor_risk(app text, visitor text) RETURNS text
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     levels constant text[] := '{normal,monitored,review,restricted}';

@@ -1,7 +1,7 @@
 -- What an application or a person does with a session. Every step is recorded in sessionize.session_changes.
 
 CREATE FUNCTION sessionize.lock_session(session_id bigint) RETURNS sessionize.sessions
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     locked sessionize.sessions;
@@ -12,7 +12,7 @@ BEGIN
     -- It can be merged while we wait for the lock: then the survivor is meant.
     FOR attempt IN 1..10 LOOP
         SELECT session.* INTO locked FROM sessionize.sessions AS session
-         WHERE session.session_id = resolve_session(lock_session.session_id) FOR UPDATE;
+         WHERE session.session_id = @extschema@.resolve_session(lock_session.session_id) FOR UPDATE;
         IF FOUND THEN
             RETURN locked;
         END IF;
@@ -55,7 +55,7 @@ COMMENT ON FUNCTION sessionize.record_change(sessionize.sessions, text, text, te
     'writes a row of sessionize.session_changes, if there was a change or a person said that it stays so';
 
 CREATE FUNCTION convert_session(session_id bigint, order_ref text DEFAULT NULL, at timestamptz DEFAULT now()) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     session sessionize.sessions := sessionize.lock_session($1);
@@ -83,7 +83,7 @@ COMMENT ON FUNCTION convert_session(bigint, text, timestamptz) IS
     'the visit ended in an order. A cancelled session, or one with another order: 55000; unknown: P0002';
 
 CREATE FUNCTION cancel_session(session_id bigint, reason text) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     session sessionize.sessions;
@@ -91,7 +91,7 @@ BEGIN
     -- A cancelled session takes no more events: whoever changes that goes through the visitor's row first.
     UPDATE sessionize.visitors AS visitor SET revision = revision + 1
       FROM sessionize.sessions AS target
-     WHERE target.session_id = resolve_session($1)
+     WHERE target.session_id = @extschema@.resolve_session($1)
        AND visitor.app_id = target.app_id AND visitor.visitor = target.visitor;
     session := sessionize.lock_session($1);
     IF session.converted_at IS NOT NULL THEN
@@ -126,7 +126,7 @@ COMMENT ON FUNCTION sessionize.decide_facts(timestamptz[], timestamptz, integer[
     'facts_at of a session after some of its facts were set at a moment: only later events change them again';
 
 CREATE FUNCTION set_cart(session_id bigint, items integer, value numeric, currency text) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     session sessionize.sessions := sessionize.lock_session($1);
@@ -149,7 +149,7 @@ COMMENT ON FUNCTION set_cart(bigint, integer, numeric, text) IS
     'what the cart of the session holds now; later events can change it again. Unknown session: P0002';
 
 CREATE FUNCTION link_customer(session_id bigint, customer text) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     session sessionize.sessions := sessionize.lock_session($1);
@@ -176,7 +176,7 @@ COMMENT ON FUNCTION sessionize.risk_level(sessionize.apps, integer) IS
     'the risk level of a score by the thresholds of the application';
 
 CREATE FUNCTION set_session_risk(session_id bigint, risk text, reason text) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     session sessionize.sessions := sessionize.lock_session($1);

@@ -214,7 +214,7 @@ CREATE FUNCTION track_sessions(
     currency name DEFAULT NULL,
     on_purge text DEFAULT 'delete'
 ) RETURNS integer
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -247,7 +247,7 @@ BEGIN
     IF app_name IS NULL THEN
         SELECT class.relname INTO app_name FROM pg_class AS class WHERE class.oid = events;
         IF NOT EXISTS (SELECT FROM sessionize.apps AS known WHERE known.name = app_name) THEN
-            PERFORM create_session_app(app_name);
+            PERFORM @extschema@.create_session_app(app_name);
         END IF;
     END IF;
     app_number := sessionize.app_id(app_name);
@@ -284,7 +284,7 @@ COMMENT ON FUNCTION track_sessions(regclass, name, name, text, name, name, name,
     'puts every event inserted into a table into its session from now on: names the columns of visitor and instant, and optionally of kind, arrival, session, customer, IP address, country, channel, cart and currency. Adds the session column and its index where missing. Without app it uses, or makes, the one named after the table. on_purge: what a purge does with the events of a purged session: delete, detach or keep. Gives the tracking_id. The caller must own the table';
 
 CREATE FUNCTION sessionize.install_triggers(tracking integer) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     tracked sessionize.tracked_tables;
@@ -312,7 +312,7 @@ END $$;
 COMMENT ON FUNCTION sessionize.install_triggers(integer) IS 'makes the triggers of a tracked table';
 
 CREATE FUNCTION untrack_sessions(events regclass) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, @extschema@, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
