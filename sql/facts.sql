@@ -23,7 +23,8 @@ BEGIN ATOMIC
               FROM (SELECT session.currency, session.cart_value FROM sessionize.sessions AS session
                      WHERE session.app_id = learn_cart_norms.app_id
                      ORDER BY session.started_at DESC LIMIT 50000) AS recent
-             WHERE recent.cart_value > 0 GROUP BY 1) AS middle,
+             -- what no cart is worth says nothing of carts, and need not fit into double precision
+             WHERE recent.cart_value BETWEEN 1e-9 AND 1e15 GROUP BY 1) AS middle,
            unnest(middle.cart_values) AS value
      WHERE middle.carts >= 30
      GROUP BY middle.currency, middle.carts, middle.median
@@ -63,7 +64,8 @@ SELECT session.session_id, app.name AS app, session.visitor, session.customer, s
        history.cancellations AS cancellations_of_visitor,
        history.restricted_before,
        CASE WHEN session.cart_value IS NOT NULL THEN
-           (SELECT round((session.cart_value - norm.median) / greatest(1.4826 * norm.deviation, 0.05 * norm.median), 1)
+           -- within bounds, in which whatever an event says can be divided
+           (SELECT round((least(greatest(session.cart_value, -1e100), 1e100) - norm.median) / greatest(1.4826 * norm.deviation, 0.05 * norm.median), 1)
               FROM sessionize.cart_norms AS norm
              WHERE norm.app_id = session.app_id AND norm.currency = coalesce(session.currency, '')) END AS cart_value_deviation
   FROM sessionize.sessions AS session
