@@ -171,11 +171,23 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sessionize.add_up(date) IS 'adds up the days before this one, and visitors with no later session';
 
+CREATE FUNCTION sessionize.earliest_transaction() RETURNS timestamptz
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE WHEN EXISTS (SELECT FROM pg_locks AS held JOIN pg_database AS database ON database.oid = held.database
+                              WHERE database.datname = current_database()
+                                AND held.relation = 'sessionize.sessions'::regclass AND held.pid IS NULL) THEN '-infinity'
+                ELSE (SELECT least(min(activity.xact_start), now()) FROM pg_stat_activity AS activity
+                       WHERE activity.datname = current_database() AND activity.backend_type <> 'autovacuum worker') END;
+END;
+COMMENT ON FUNCTION sessionize.earliest_transaction() IS
+    'when the oldest transaction began that may still change sessions; -infinity where one is prepared, of which that is not known';
+
 CREATE FUNCTION refresh_statistics() RETURNS bigint
     LANGUAGE sql
 BEGIN ATOMIC
-    -- an hour late, for the sake of transactions that began before midnight
-    SELECT sessionize.add_up(((now() - interval '1 hour') AT TIME ZONE 'UTC')::date - 2);
+    -- Whoever began on a day takes that for today until the end and notes no change of it: so it has to stay open.
+    SELECT sessionize.add_up(((sessionize.earliest_transaction() - interval '1 hour') AT TIME ZONE 'UTC')::date - 2);
 END;
 COMMENT ON FUNCTION refresh_statistics() IS
     'adds up the days and visitors that have settled since the last call; call it once a day so that sessionize.app_statistics and counts of inactive sessions stay cheap';
