@@ -31,14 +31,35 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION sessionize.first_open_day() IS 'sessions whose last event was on an earlier day have settled, unless they appeared late';
 
+CREATE FUNCTION sessionize.totals_known(app_id integer) RETURNS boolean
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT EXISTS (SELECT FROM sessionize.daily_totals AS total WHERE totals_known.app_id IS NULL OR total.app_id = totals_known.app_id);
+END;
+COMMENT ON FUNCTION sessionize.totals_known(integer) IS 'whether sessions of an application (or of any) are known to have been added up';
+
+CREATE FUNCTION sessionize.await_totals(app_id integer) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Who gets the lock need note nothing, for the first refresh will wait, unless it was done before: so look again, at a
+    -- later moment. Who does not get it is too late for that refresh.
+    IF NOT pg_try_advisory_xact_lock_shared('sessionize.daily_totals'::regclass::oid::integer, 0) THEN
+        RETURN true;
+    END IF;
+    RETURN sessionize.totals_known(app_id);
+END $$;
+COMMENT ON FUNCTION sessionize.await_totals(integer) IS
+    'part of has_totals(): makes the first refresh wait for the transaction, or says that it is too late for that';
+
+-- STABLE, so that a statement asks once.
 CREATE FUNCTION sessionize.has_totals(app_id integer) RETURNS boolean
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    -- Who looks at an earlier moment does not see what has been added up since, and takes it for granted. Who gets the
-    -- lock need note nothing, for the first refresh will wait; who does not get it is too late for that refresh.
-    SELECT EXISTS (SELECT FROM sessionize.daily_totals AS total WHERE has_totals.app_id IS NULL OR total.app_id = has_totals.app_id)
+    -- who looks at an earlier moment does not see what has been added up since, and takes it for granted
+    SELECT sessionize.totals_known(has_totals.app_id)
            OR current_setting('transaction_isolation') <> 'read committed'
-           OR NOT pg_try_advisory_xact_lock_shared('sessionize.daily_totals'::regclass::oid::integer, 0);
+           OR sessionize.await_totals(has_totals.app_id);
 END;
 COMMENT ON FUNCTION sessionize.has_totals(integer) IS
     'whether sessions of an application (or of any) have been added up or are just being, so that changes must be noted';

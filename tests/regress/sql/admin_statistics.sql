@@ -53,6 +53,36 @@ SELECT agree() AS rolled_back;
 SELECT merges, unassigned_events - 'passive' AS unassigned_events, last_event_at <= now() AS has_last_event
   FROM sessionize.app_statistics WHERE app = 'statistics';
 
+\qecho 'a day is added up when nobody is left who began before it had settled'
+CREATE EXTENSION dblink;
+SELECT dblink_connect('other', format('dbname=%s host=%s port=%s user=%s', current_database(), current_setting('unix_socket_directories'), current_setting('port'), current_user));
+SELECT sessionize.earliest_transaction() = now() AS nobody_else;
+SELECT dblink_exec('other', 'BEGIN');
+SELECT sessionize.earliest_transaction() = began AS somebody_else FROM dblink('other', 'SELECT now()') AS other (began timestamptz);
+SELECT dblink_exec('other', 'COMMIT');
+
+\qecho 'a change that began before the first refresh of an application, and goes on after it, is noted'
+SELECT create_session_app('fresh') > 0 AS made;
+CREATE TABLE fresh_events (visitor text, at timestamptz, received timestamptz);
+SELECT track_sessions('fresh_events', 'visitor', 'at', app => 'fresh', received_at => 'received') > 0 AS tracked;
+INSERT INTO fresh_events VALUES ('anna', now() - interval '20 days', now() - interval '20 days');
+SELECT pg_advisory_lock(4711);
+SELECT dblink_send_query('other', 'SELECT pg_advisory_xact_lock(4711)::text, sessionize.has_totals(sessionize.app_id($$fresh$$))');
+DO $$ BEGIN
+    LOOP
+        PERFORM FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted;
+        EXIT WHEN FOUND;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END $$;
+SELECT refresh_statistics() > 0 AS refreshed;
+SELECT pg_advisory_unlock(4711);
+SELECT has_totals FROM dblink_get_result('other') AS other (lock text, has_totals boolean);
+SELECT dblink_disconnect('other');
+DROP EXTENSION dblink;
+DROP TABLE fresh_events;
+SELECT drop_session_app('fresh');
+
 DROP FUNCTION agree;
 DROP VIEW said, counted;
 DROP TABLE stat_events;
