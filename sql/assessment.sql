@@ -107,7 +107,7 @@ BEGIN
           JOIN sessionize.sessions AS session ON session.session_id = finding.session_id
          WHERE session.risk_score <> finding.score
             OR coalesce(session.risk_reasons -> 'rules', '[]') <> finding.rules
-            OR session.risk <> sessionize.risk_level(app, finding.score) AND (session.risk_reasons ? 'set_by_hand') IS NOT TRUE
+            OR session.risk <> coalesce(session.risk_reasons #>> '{set_by_hand,risk}', sessionize.risk_level(app, finding.score))
     ), free AS MATERIALIZED (
         SELECT session.session_id FROM sessionize.sessions AS session
          WHERE session.session_id = ANY (ARRAY(SELECT changed.session_id FROM changed))
@@ -115,7 +115,7 @@ BEGIN
     ), written AS (
         UPDATE sessionize.sessions AS session
            SET risk_score = changed.score,
-               risk = CASE WHEN session.risk_reasons ? 'set_by_hand' THEN session.risk ELSE changed.level END,
+               risk = coalesce(session.risk_reasons #>> '{set_by_hand,risk}', changed.level),
                risk_reasons = nullif(coalesce(session.risk_reasons, '{}') - 'rules'
                                      || CASE WHEN changed.rules = '[]' THEN '{}' ELSE jsonb_build_object('rules', changed.rules) END, '{}')
           FROM changed

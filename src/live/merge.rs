@@ -43,22 +43,30 @@ const MOVE_CHANGES: &str = "
       FROM unnest($1, $2) AS merged (absorbed, survivor)
      WHERE change.session_id = merged.absorbed";
 
-// The highest risk wins, with its score and reasons; an order reference is kept.
+// The highest risk wins, and so does the highest score with its rules and the highest of the marks set by hand, each by
+// itself: people's decisions outlive findings. The order is that of the earliest conversion, which the survivor has taken over.
 const MOVE_STANDING: &str = "
     UPDATE sessionize.sessions AS kept
-       SET risk = highest.risk, risk_score = highest.risk_score, risk_reasons = highest.risk_reasons,
-           order_ref = coalesce(kept.order_ref, highest.order_ref)
-      FROM (SELECT DISTINCT ON (merged.survivor) merged.survivor, member.risk, member.risk_score, member.risk_reasons,
-                   max(member.order_ref) OVER (PARTITION BY merged.survivor) AS order_ref
-              FROM (SELECT * FROM unnest($1, $2)
-                     UNION
-                    SELECT survivor, survivor FROM unnest($2) AS itself (survivor)) AS merged (absorbed, survivor)
-              JOIN sessionize.sessions AS member ON member.session_id = merged.absorbed
-             ORDER BY merged.survivor,
-                      array_position('{normal,monitored,review,restricted}', member.risk) DESC, member.risk_score DESC,
-                      member.session_id) AS highest
+       SET risk = highest.risk, risk_score = highest.score, risk_reasons = highest.reasons, order_ref = highest.order_ref
+      FROM (SELECT survivor, risk, score, order_ref,
+                   nullif(jsonb_strip_nulls(jsonb_build_object('rules', rules, 'set_by_hand', mark)), '{}') AS reasons
+              FROM (SELECT merged.survivor, max(member.risk_score) AS score,
+                           (array_agg(member.risk ORDER BY array_position(level.names, member.risk) DESC))[1] AS risk,
+                           (array_agg(member.risk_reasons -> 'rules' ORDER BY member.risk_score DESC, member.session_id))[1] AS rules,
+                           (array_agg(member.risk_reasons -> 'set_by_hand'
+                                      ORDER BY array_position(level.names, member.risk_reasons #>> '{set_by_hand,risk}') DESC NULLS LAST,
+                                               member.session_id))[1] AS mark,
+                           (array_agg(member.order_ref ORDER BY member.converted_at, member.session_id = merged.survivor)
+                            FILTER (WHERE member.order_ref IS NOT NULL))[1] AS order_ref
+                      FROM (VALUES ('{normal,monitored,review,restricted}'::text[])) AS level (names),
+                           (SELECT * FROM unnest($1, $2)
+                             UNION
+                            SELECT survivor, survivor FROM unnest($2) AS itself (survivor)) AS merged (absorbed, survivor)
+                      JOIN sessionize.sessions AS member ON member.session_id = merged.absorbed
+                     GROUP BY merged.survivor) AS best) AS highest
      WHERE kept.session_id = highest.survivor
-       AND (kept.risk, kept.risk_score, kept.order_ref) IS DISTINCT FROM (highest.risk, highest.risk_score, highest.order_ref)";
+       AND (kept.risk, kept.risk_score, kept.risk_reasons, kept.order_ref)
+           IS DISTINCT FROM (highest.risk, highest.score, highest.reasons, highest.order_ref)";
 
 const DELETE_ABSORBED: &str = "DELETE FROM sessionize.sessions WHERE session_id = ANY ($1)";
 
