@@ -172,8 +172,9 @@ END $$;
 COMMENT ON FUNCTION drop_session_app(text) IS
     'drops an application with its sessions; refused while tables are tracked for it (55000)';
 
+-- Anybody may ask, since it only maps ids.
 CREATE FUNCTION resolve_session(session_id bigint) RETURNS bigint
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT coalesce((SELECT merged.survivor FROM sessionize.merged_sessions AS merged
                       WHERE merged.absorbed = resolve_session.session_id),
