@@ -43,7 +43,7 @@ CREATE FUNCTION sessionize.scoring(app_id integer) RETURNS text
     LANGUAGE sql STABLE
 BEGIN ATOMIC
     -- gives for each session the rules that hold, as json objects
-    SELECT format('SELECT fact.session_id, array_remove(ARRAY[%s]::jsonb[], NULL) AS found FROM sessionize.session_facts AS fact WHERE fact.session_id = ANY ($1)',
+    SELECT format('SELECT session_facts.session_id, array_remove(ARRAY[%s]::jsonb[], NULL) AS found FROM sessionize.session_facts WHERE session_facts.session_id = ANY ($1)',
                   coalesce(string_agg(format('CASE WHEN (%s) THEN %L::jsonb END', rule.condition,
                                              jsonb_build_object('rule', rule.name, 'weight', rule.weight, 'description', rule.description)),
                                       ', ' ORDER BY rule.weight DESC, rule.name), ''))
@@ -59,7 +59,7 @@ DECLARE
 BEGIN
     FOR rule IN SELECT * FROM sessionize.rules_of(app_id) ORDER BY rule_id LOOP
         BEGIN
-            EXECUTE format('SELECT count(*) FILTER (WHERE (%s)) FROM sessionize.session_facts AS fact WHERE fact.session_id = ANY ($1)', rule.condition)
+            EXECUTE format('SELECT count(*) FILTER (WHERE (%s)) FROM sessionize.session_facts WHERE session_facts.session_id = ANY ($1)', rule.condition)
               USING session_ids;
         EXCEPTION WHEN OTHERS THEN
             RAISE EXCEPTION 'rule "%" cannot be applied', rule.name

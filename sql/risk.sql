@@ -59,6 +59,11 @@ BEGIN
             PERFORM sessionize.refuse_condition(condition, 'It closes a parenthesis that it did not open.');
         END IF;
     END LOOP;
+    IF NOT has_database_privilege(current_database(), 'TEMPORARY') THEN
+        RAISE EXCEPTION 'permission denied to store conditions'
+            USING ERRCODE = '42501', DETAIL = 'A condition is tried out as a temporary view.',
+                  HINT = format('GRANT TEMPORARY ON DATABASE %I TO %I; is missing.', current_database(), current_user);
+    END IF;
     -- PostgreSQL itself says what the words mean: the condition becomes a view for a moment, and the view is looked at.
     BEGIN
         EXECUTE format('CREATE TEMPORARY VIEW sessionize_condition AS SELECT (%s) AS holds FROM sessionize.session_facts', condition);
@@ -109,13 +114,19 @@ BEGIN
     IF NEW.condition IS NOT NULL THEN
         PERFORM sessionize.check_condition(NEW.condition);
     END IF;
+    -- a dump that is being restored, which sets this, may bring the application later
+    IF current_setting('check_function_bodies')::boolean
+       AND NEW.app_id IS NOT NULL AND NOT EXISTS (SELECT FROM sessionize.apps AS app WHERE app.app_id = NEW.app_id) THEN
+        RAISE EXCEPTION 'application with id % does not exist', NEW.app_id
+            USING ERRCODE = '22023', HINT = 'See sessionize.apps; NULL stands for all applications.';
+    END IF;
     IF TG_OP = 'INSERT' AND NEW.shipped THEN
         -- a restored dump brings the shipped rules as they were left
         DELETE FROM sessionize.risk_rules AS rule WHERE rule.shipped AND (rule.name = NEW.name OR rule.rule_id = NEW.rule_id);
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION sessionize.check_risk_rule() IS 'trigger of sessionize.risk_rules: refuses conditions that are not allowed (22023)';
+COMMENT ON FUNCTION sessionize.check_risk_rule() IS 'trigger of sessionize.risk_rules: refuses conditions that are not allowed, and applications that do not exist (22023)';
 CREATE TRIGGER check_risk_rule BEFORE INSERT OR UPDATE ON sessionize.risk_rules
     FOR EACH ROW EXECUTE FUNCTION sessionize.check_risk_rule();
 

@@ -106,6 +106,47 @@ SELECT suite.complaint('SELECT assess_session_risk($$risky$$, $$2 days$$)');
 UPDATE sessionize.risk_rules SET enabled = false WHERE rule_id = 1000;
 SELECT assess_session_risk('risky', '2 days') > 0 AS assessed;
 
+\qecho 'Whatever carts events bring: they can be assessed, and what no cart is worth does not move what is usual.'
+CREATE TABLE odd_carts (visitor text, at timestamptz, value numeric, currency text DEFAULT 'XTS');
+SELECT track_sessions('odd_carts', 'visitor', 'at', app => 'risky', cart_value => 'value', currency => 'currency') > 0 AS tracked;
+INSERT INTO odd_carts SELECT 'usual-' || value, now(), value FROM generate_series(10, 49) AS value;
+INSERT INTO odd_carts SELECT 'odd-' || place, now(), value
+  FROM unnest('{1e-400,1e400,-1e400,1e131071,-1e131071,NaN,Infinity,-Infinity,1e-16383,0,-1}'::numeric[]) WITH ORDINALITY AS odd (value, place);
+SELECT assess_session_risk('risky', '1 minute') AS assessed;
+SELECT carts, median, deviation FROM sessionize.cart_norms WHERE currency = 'XTS';
+SELECT visitor, CASE WHEN abs(cart_value_deviation) < 1000 THEN cart_value_deviation::text ELSE 'far off' END AS deviation,
+       session.risk_reasons #>> '{rules,0,rule}' AS rule
+  FROM sessionize.session_facts JOIN sessionize.sessions AS session USING (session_id, visitor) WHERE visitor LIKE 'odd%' ORDER BY session_id;
+DROP TABLE odd_carts;
+
+\qecho 'A condition may name the view.'
+INSERT INTO sessionize.risk_rules (app_id, name, condition, weight)
+SELECT sessionize.app_id('risky'), condition, condition, 1
+  FROM unnest('{session_facts.event_count > 0,sessionize.session_facts.event_count > 0,session_facts IS NOT NULL}'::text[]) AS condition;
+SELECT assess_session_risk('risky', '1 minute') > 0 AS assessed;
+SELECT risk_reasons @> '{"rules": [{"rule": "session_facts.event_count > 0"}, {"rule": "sessionize.session_facts.event_count > 0"}]}' AS both_hold
+  FROM sessionize.sessions WHERE visitor = 'usual-10';
+SELECT suite.complaint('INSERT INTO sessionize.risk_rules (name, condition, weight) VALUES ($$alias$$, $$fact.event_count > 0$$, 10)');
+
+\qecho 'Who stores a rule needs temporary views, and an application that exists.'
+SELECT suite.complaint('INSERT INTO sessionize.risk_rules (app_id, name, condition, weight) VALUES (-1, $$lost$$, $$converted$$, 10)');
+CREATE ROLE regress_rules;
+SELECT grant_session_admin('regress_rules');
+REVOKE TEMPORARY ON DATABASE sessionize_regress FROM PUBLIC;
+SET ROLE regress_rules;
+INSERT INTO sessionize.risk_rules (name, condition, weight) VALUES ('by a manager', 'converted', 10);
+RESET ROLE;
+GRANT TEMPORARY ON DATABASE sessionize_regress TO PUBLIC;
+SET ROLE regress_rules;
+INSERT INTO sessionize.risk_rules (name, condition, weight) VALUES ('by a manager', 'converted', 10);
+RESET ROLE;
+DELETE FROM sessionize.risk_rules WHERE name = 'by a manager';
+DROP OWNED BY regress_rules;
+DROP ROLE regress_rules;
+
+\qecho 'The level of a visitor in all applications'
+SELECT visitor_risk(NULL, 'bot-1'), visitor_risk(NULL, 'nobody');
+
 DROP VIEW found;
 DROP FUNCTION plant, own_function;
 DROP TABLE planted, secrets;
