@@ -12,10 +12,9 @@ BEGIN
     IF wanted IS NULL THEN
         RAISE EXCEPTION 'application must not be null' USING ERRCODE = '22004', HINT = 'Name the application.';
     END IF;
-    UPDATE sessionize.apps AS known
-       SET monitored_from = coalesce($2, known.monitored_from), review_from = coalesce($3, known.review_from),
-           restricted_from = coalesce($4, known.restricted_from)
-     WHERE known.app_id = wanted RETURNING * INTO changed;
+    SELECT coalesce($2, known.monitored_from) AS monitored_from, coalesce($3, known.review_from) AS review_from,
+           coalesce($4, known.restricted_from) AS restricted_from INTO changed
+      FROM sessionize.apps AS known WHERE known.app_id = wanted FOR NO KEY UPDATE;
     IF NOT (0 < changed.monitored_from AND changed.monitored_from <= changed.review_from
             AND changed.review_from <= changed.restricted_from AND changed.restricted_from <= 101) THEN
         RAISE EXCEPTION 'thresholds of risk levels are out of order'
@@ -24,6 +23,9 @@ BEGIN
                                   changed.monitored_from, changed.review_from, changed.restricted_from),
                   HINT = 'Use scores from 1 to 101, rising from level to level; no score reaches 101.';
     END IF;
+    UPDATE sessionize.apps AS known
+       SET monitored_from = changed.monitored_from, review_from = changed.review_from, restricted_from = changed.restricted_from
+     WHERE known.app_id = wanted;
 END $$;
 COMMENT ON FUNCTION set_risk_thresholds(text, integer, integer, integer) IS
     'from which score on a session of the application is monitored, to be reviewed, restricted; NULL leaves a threshold as it is. Holds from the next assessment on';

@@ -155,6 +155,11 @@ DECLARE
     session sessionize.sessions := sessionize.lock_session($1);
     moment timestamptz := sessionize.moment_after(session.facts_at, 1);
 BEGIN
+    IF octet_length($2) > 1000 THEN
+        RAISE EXCEPTION 'customer is too long'
+            USING ERRCODE = '22023', DETAIL = format('It has %s bytes.', octet_length($2)),
+                  HINT = 'Use at most 1000 bytes: the column is indexed.';
+    END IF;
     UPDATE sessionize.sessions AS target
        SET customer = $2, facts_at = sessionize.decide_facts(target.facts_at, moment, 1)
      WHERE target.session_id = session.session_id;

@@ -68,5 +68,39 @@ SELECT set_session_risk(:cyril, NULL, 'cleared by the bank');
 SELECT risk, risk_reasons FROM sessionize.sessions WHERE session_id = :cyril;
 SELECT what, old_value, new_value, reason FROM changes WHERE what = 'risk';
 
+\qecho 'sessions that become one keep what people decided: the highest mark, and the order of the earliest conversion'
+CREATE TABLE merging (visitor text, at timestamptz, received timestamptz);
+SELECT track_sessions('merging', 'visitor', 'at', app => 'carts', received_at => 'received') > 0;
+INSERT INTO merging SELECT visitor, now() - ago, now() - ago
+  FROM unnest('{marked first,marked last,both marked,two orders}'::text[]) AS visitor, unnest('{3 hours,130 minutes}'::interval[]) AS ago;
+CREATE VIEW halves AS SELECT *, row_number() OVER (PARTITION BY visitor ORDER BY started_at) AS half FROM mine;
+SELECT count(set_session_risk(session_id, 'monitored', 'watch him')) FROM halves WHERE visitor = 'marked first' AND half = 1;
+SELECT count(set_session_risk(session_id, 'normal', 'our own tester')) FROM halves WHERE visitor = 'marked last' AND half = 2;
+SELECT count(set_session_risk(session_id, CASE half WHEN 1 THEN 'review' ELSE 'restricted' END, 'as marked ' || half)) FROM halves WHERE visitor = 'both marked';
+SELECT count(convert_session(session_id, 'order ' || half, now() - half * interval '10 minutes')) FROM halves WHERE visitor = 'two orders';
+INSERT INTO sessionize.risk_rules (name, condition, weight) VALUES ('short', 'event_count = 1 AND visitor = ''marked first''', 70);
+SELECT assess_session_risk('carts') > 0 AS assessed;
+INSERT INTO merging SELECT visitor, now() - interval '155 minutes', now() FROM merging GROUP BY visitor;
+SELECT visitor, event_count, risk, risk_reasons #>> '{set_by_hand,reason}' AS why, risk_reasons #>> '{rules,0,rule}' AS rule, order_ref
+  FROM mine JOIN merging USING (session_id, visitor) GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY visitor;
+\qecho 'until the next assessment the highest level holds, from then on what was said by hand'
+INSERT INTO sessionize.risk_rules (name, condition, weight) VALUES ('all marked', 'visitor LIKE ''%marked%''', 90);
+SELECT assess_session_risk('carts') > 0 AS assessed;
+SELECT visitor, risk, risk_score FROM mine WHERE visitor LIKE '%marked%' ORDER BY visitor;
+DELETE FROM sessionize.risk_rules WHERE NOT shipped;
+DROP VIEW halves;
+DROP TABLE merging;
+
+\qecho 'a customer is indexed'
+SELECT suite.complaint('SELECT link_customer(' || :cyril || ', repeat($$x$$, 1001))');
+SELECT link_customer(:cyril, repeat('x', 1000));
+
+\qecho 'anybody may ask what became of a session'
+CREATE ROLE regress_stranger;
+SET ROLE regress_stranger;
+SELECT resolve_session(-5);
+RESET ROLE;
+DROP ROLE regress_stranger;
+
 DROP VIEW changes, mine;
 DROP TABLE cart_events;
