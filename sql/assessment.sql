@@ -154,9 +154,12 @@ DECLARE
     levels constant text[] := '{normal,monitored,review,restricted}';
     wanted constant integer := sessionize.app_id($1);
 BEGIN
-    RETURN levels[(SELECT coalesce(max(array_position(levels, session.risk)), 1)
-                     FROM sessionize.sessions AS session
-                    WHERE (wanted IS NULL OR session.app_id = wanted) AND session.visitor = $2 AND session.expires_at > now())];
+    RETURN levels[(SELECT coalesce(max(array_position(levels, recent.risk)), 1)
+                     FROM sessionize.apps AS known,
+                          -- one application after the other through the index
+                          LATERAL (SELECT session.risk FROM sessionize.sessions AS session
+                                    WHERE session.app_id = known.app_id AND session.visitor = $2 AND session.expires_at > now() OFFSET 0) AS recent
+                    WHERE wanted IS NULL OR known.app_id = wanted)];
 END $$;
 COMMENT ON FUNCTION visitor_risk(text, text) IS
     'the highest risk level of a visitor''s sessions that have not expired; normal if there are none';

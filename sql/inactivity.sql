@@ -137,14 +137,17 @@ DECLARE
     wanted_app constant integer := sessionize.app_id($2);
     searches constant boolean := sessionize.read_search($4) IS NOT NULL;
     without_totals constant integer[] := sessionize.apps_without_totals(wanted_app);
+    counts text;
     counted bigint := 0;
 BEGIN
     IF searches OR without_totals <> '{}' THEN
-        EXECUTE format('SELECT count(*) FROM sessionize.sessions AS session WHERE %s AND (%s) AND %s',
-                       CASE WHEN wanted_app IS NOT NULL THEN 'session.app_id = ' || wanted_app
-                            WHEN searches THEN 'true' ELSE format('session.app_id = ANY (%L)', without_totals) END,
-                       array_to_string(sessionize.search_conditions($4), ' OR '),
-                       sessionize.inactive_condition(since, now(), $3)) INTO counted;
+        -- by itself for each application and meaning of the search, so that an index serves each
+        SELECT string_agg(format('(SELECT count(*) FROM sessionize.sessions AS session WHERE session.app_id = %s AND (%s) AND %s)',
+                                 known.app_id, condition, sessionize.inactive_condition(since, now(), $3)), ' + ')
+          INTO counts
+          FROM sessionize.apps AS known, unnest(sessionize.search_conditions($4)) AS condition
+         WHERE known.app_id = ANY (without_totals) OR searches AND (wanted_app IS NULL OR known.app_id = wanted_app);
+        EXECUTE 'SELECT ' || coalesce(counts, '0') INTO counted;
     END IF;
     IF NOT searches THEN
         counted := counted + (SELECT CASE WHEN $3 THEN total.anonymous_sessions WHEN NOT $3 THEN total.sessions - total.anonymous_sessions

@@ -252,6 +252,8 @@ CREATE VIEW sessionize.unsettled_days AS
                    ) AS bounds (from_day, to_day);
 COMMENT ON VIEW sessionize.unsettled_days IS 'ranges of days whose sessions have to be counted, because they have not been added up or have changed since';
 
+CREATE INDEX merged_sessions_by_app ON sessionize.merged_sessions (app_id);
+
 CREATE VIEW sessionize.statistics_by_app AS
 WITH recent AS (
     SELECT session.app_id,

@@ -72,6 +72,20 @@ SELECT page.name AS page, count(*) AS filters, sum(cost.scans) AS scans, max(cos
        LATERAL suite.cost_of_page(filter.app, filter.status, filter.risk, page.cursor) AS cost
  GROUP BY page.name ORDER BY page.name DESC;
 
+\qecho 'Nor does what asks all applications for somebody.'
+CREATE FUNCTION suite.scans(statement text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    before constant bigint := pg_stat_get_xact_numscans('sessionize.sessions'::regclass);
+BEGIN
+    EXECUTE statement;
+    RETURN pg_stat_get_xact_numscans('sessionize.sessions'::regclass) - before;
+END $$;
+SELECT call, suite.scans('SELECT ' || call) AS scans
+  FROM unnest(ARRAY['count_inactive_sessions(3, search => $$visitor-5$$)', 'count_inactive_sessions(3, search => $$10.0.0.7$$)',
+                    'count_sessions(search => $$visitor-5$$)', 'visitor_risk(NULL, $$visitor-5$$)']) AS call ORDER BY call;
+SELECT count_inactive_sessions(3, search => 'visitor-5') = (SELECT count(*) FROM inactive_sessions(3, search => 'visitor-5')) AS counted_as_listed;
+DROP FUNCTION suite.scans;
+
 \qecho 'Lists, counts and session_status() mean the same by a status, also at the very moment when a session closes or expires.'
 CREATE VIEW wanted AS
 SELECT app.name AS app, moment.name AS moment, moment.at, status, place,
