@@ -4,9 +4,30 @@ CREATE FUNCTION sessionize.read_search(search text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- a token may come from a list, where it is cut
-    SELECT nullif(regexp_replace(search, '^[\s\u00a0]+|[\s\u00a0…]+$', '', 'g'), '');
+    SELECT nullif(coalesce(nullif(regexp_replace(bare.text, '[\s\u00a0…]+$', ''), ''), bare.text), '')
+      FROM regexp_replace(search, '^[\s\u00a0]+|[\s\u00a0]+$', '', 'g') AS bare (text);
 END;
-COMMENT ON FUNCTION sessionize.read_search(text) IS 'what is searched for, without blanks around and the ellipsis of a short token; NULL for nothing';
+COMMENT ON FUNCTION sessionize.read_search(text) IS
+    'what is searched for, without blanks around and the ellipsis of a short token; NULL for nothing but blanks';
+
+CREATE FUNCTION sessionize.known_countries() RETURNS SETOF text
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    -- from one value to the next through the index; there are few, and who has thousands of them has no countries
+    WITH RECURSIVE known AS (
+        SELECT app.app_id, first.country
+          FROM sessionize.apps AS app,
+               LATERAL (SELECT session.country FROM sessionize.sessions AS session
+                         WHERE session.app_id = app.app_id AND session.country IS NOT NULL ORDER BY session.country LIMIT 1) AS first
+        UNION ALL
+        SELECT known.app_id, next.country
+          FROM known,
+               LATERAL (SELECT session.country FROM sessionize.sessions AS session
+                         WHERE session.app_id = known.app_id AND session.country > known.country ORDER BY session.country LIMIT 1) AS next
+    )
+    SELECT DISTINCT found.country FROM (SELECT known.country FROM known LIMIT 2000) AS found;
+END;
+COMMENT ON FUNCTION sessionize.known_countries() IS 'the countries of sessions, as applications spell them';
 
 CREATE FUNCTION sessionize.read_network(search text) RETURNS inet
     LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -37,7 +58,7 @@ COMMENT ON FUNCTION index_session_tokens() IS
     'makes the search for a part of a token quick, at some cost for each new session; needs the extension pg_trgm';
 
 CREATE FUNCTION sessionize.search_conditions(search text) RETURNS text[]
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
     wanted text := sessionize.read_search(search);
@@ -45,16 +66,19 @@ DECLARE
     code text := sessionize.country_code(wanted);
     conditions text[] := '{}';
     who text;
+    spelling text;
     known boolean;
 BEGIN
     IF wanted IS NULL THEN
         RETURN ARRAY['true'];
     END IF;
-    FOREACH who IN ARRAY ARRAY['visitor', 'customer'] LOOP
+    -- names may end as a short token does
+    FOR who, spelling IN SELECT place.who, name.spelling FROM unnest('{visitor,customer}'::text[]) AS place (who),
+                                (SELECT wanted UNION SELECT search) AS name (spelling) LOOP
         EXECUTE format('SELECT EXISTS (SELECT FROM sessionize.apps AS app JOIN sessionize.sessions AS session '
-                       'ON session.app_id = app.app_id AND session.%I = $1)', who) INTO known USING wanted;
+                       'ON session.app_id = app.app_id AND session.%I = $1)', who) INTO known USING spelling;
         IF known THEN
-            conditions := conditions || format('session.%I = %L', who, wanted);
+            conditions := conditions || format('session.%I = %L', who, spelling);
         END IF;
     END LOOP;
     IF network IS NOT NULL THEN
@@ -83,9 +107,9 @@ BEGIN
                    -- a country as its code, or as an application spells it, which is no address; these exclude each other as they are
                    FROM (SELECT * FROM unnest(conditions) WITH ORDINALITY
                          UNION ALL
-                         SELECT DISTINCT format('session.country = %L', spelling), cardinality(conditions) + 1
-                           FROM unnest(ARRAY[wanted, code, lower(code)]) AS spelling
-                          WHERE spelling IS NOT NULL AND network IS NULL) AS listed (condition, place));
+                         SELECT format('session.country = %L', country), cardinality(conditions) + 1
+                           FROM sessionize.known_countries() AS country
+                          WHERE lower(country) IN (lower(wanted), lower(code)) AND network IS NULL) AS listed (condition, place));
 END $$;
 COMMENT ON FUNCTION sessionize.search_conditions(text) IS
     'SQL conditions on sessionize.sessions AS session that exclude each other: any of them is what the search means';

@@ -129,6 +129,14 @@ INSERT INTO pages SELECT 2, visitor, cursor
   FROM list_sessions('store', page_size => 3, after => (SELECT cursor FROM pages WHERE visitor = 'anna'));
 SELECT page, visitor FROM pages ORDER BY page;
 
+\qecho 'Names are found as they are, even where they end as a short token does; countries as an application spells them, in any case.'
+INSERT INTO visits (visitor, occurred_at, received_at, country, customer) VALUES
+    (' blank', '2026-05-10 11:00+00', '2026-05-10 11:00+00', 'Bosnia and Herzegovina', E'wide\u00a0'),
+    ('dots…', '2026-05-10 11:01+00', '2026-05-10 11:01+00', 'cZ', NULL), ('dots', '2026-05-10 11:02+00', '2026-05-10 11:02+00', NULL, NULL);
+SELECT search, (SELECT string_agg(visitor, ', ') FROM list_sessions('store', search => search, at => :noon)) AS visitors, count_sessions('store', search => search)
+  FROM unnest(ARRAY[' blank', 'blank', E'wide\u00a0', 'dots…', 'dots', ' dots ', '…', ' …', 'Czechia', 'CZ', 'cz', 'BOSNIA AND HERZEGOVINA', 'bosnia and herzegovina'])
+       WITH ORDINALITY AS list (search, place) ORDER BY place;
+
 \qecho 'All applications at once, and a boundary that is inclusive.'
 SELECT create_session_app('inclusive', boundary => 'inclusive', grace => '0') > 0 AS made;
 CREATE TABLE clicks (visitor integer, occurred_at timestamptz, received_at timestamptz);
