@@ -7,7 +7,7 @@ CREATE FUNCTION set_risk_thresholds(
 AS $$
 DECLARE
     wanted integer := sessionize.app_id($1);
-    changed sessionize.apps;
+    changed record;
 BEGIN
     IF wanted IS NULL THEN
         RAISE EXCEPTION 'application must not be null' USING ERRCODE = '22004', HINT = 'Name the application.';
@@ -141,7 +141,7 @@ BEGIN
         RAISE EXCEPTION 'period "%" is not a time to look back', coalesce(since::text, 'null')
             USING ERRCODE = CASE WHEN since IS NULL THEN '22004' ELSE '22023' END, HINT = 'Use an interval such as ''1 day''.';
     END IF;
-    RETURN (SELECT coalesce(sum(sessionize.assess(known, now() - since)), 0)
+    RETURN (SELECT coalesce(sum(sessionize.assess(known, CASE WHEN since < '6000 years' THEN now() - since ELSE '-infinity' END)), 0)
               FROM sessionize.apps AS known WHERE app IS NULL OR known.app_id = sessionize.app_id(app));
 END $$;
 COMMENT ON FUNCTION assess_session_risk(text, interval) IS

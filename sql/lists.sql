@@ -101,7 +101,7 @@ CREATE FUNCTION list_sessions(
 )
     LANGUAGE sql STABLE ROWS 50
 BEGIN ATOMIC
-    SELECT shown.* FROM sessionize.show_page($1, $2, $3, $4, $5, $6, coalesce($7, now())) AS shown;
+    SELECT shown.* FROM sessionize.show_page($1, $2, $3, $4, $5, $6, sessionize.moment($7)) AS shown;
 END;
 COMMENT ON FUNCTION list_sessions(text, text, text, text, integer, text, timestamptz) IS
     'a page of sessions, newest first. status: all, active, closed, expired, converted or cancelled; risk: all, normal, monitored, review or restricted; search: a token or a part of it, an IP address or network, a country code or English name, a visitor or a customer; after: the cursor of the last row seen';
@@ -139,7 +139,7 @@ DECLARE
     wanted_app constant integer := sessionize.app_id($1);
     wanted_status constant text := sessionize.read_status($2);
     wanted_risk constant text := sessionize.read_risk($3);
-    moment constant timestamptz := coalesce($5, now());
+    moment constant timestamptz := sessionize.moment($5);
     -- most of a table has expired, and most of that has been added up
     by_totals constant boolean := sessionize.read_search($4) IS NULL AND coalesce(wanted_status, '') NOT IN ('active', 'closed');
     counts text;

@@ -23,6 +23,14 @@ END;
 COMMENT ON FUNCTION sessionize.is_inclusive(sessionize.apps) IS
     'whether sessions of the application are still active at closes_at';
 
+CREATE FUNCTION sessionize.moment(at timestamptz) RETURNS timestamptz
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN at < '4713-01-01 BC' THEN '-infinity' ELSE coalesce(at, now()) END;
+END;
+COMMENT ON FUNCTION sessionize.moment(timestamptz) IS
+    'the moment that is asked for; NULL: now; one from which no timeout can be subtracted: before all time';
+
 -- How far start, last event, closing and expiry can lie apart in an application, whatever its settings were when a
 -- session was made. It tells where in an index the sessions of a status can be.
 CREATE FUNCTION sessionize.keep_extremes() RETURNS trigger

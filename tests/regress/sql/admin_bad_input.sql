@@ -34,12 +34,13 @@ SELECT left(search, 40) AS search, count_sessions('bad input', search => search)
 
 \qecho 'instants without an end'
 SELECT at, (SELECT count(*) FROM list_sessions('bad input', 'expired', at => at)) AS expired, count_sessions('bad input', 'active', at => at) AS active
-  FROM unnest(ARRAY['infinity', '-infinity']::timestamptz[]) AS at;
+  FROM unnest(ARRAY['infinity', '-infinity', '4714-11-24 BC', '294276-12-31 23:59:59+00']::timestamptz[]) AS at;
 
 \qecho 'assessment and thresholds'
 SELECT regexp_replace(suite.complaint('SELECT ' || call), 'Known are: .*', 'Known are: …') AS complaint
   FROM unnest(ARRAY['assess_session_risk($$no such app$$)', 'assess_session_risk(since => $$-1 day$$)', 'assess_session_risk(since => NULL)',
-                    'visitor_risk($$no such app$$, $$x$$)', 'set_risk_thresholds(NULL)', 'set_risk_thresholds($$bad input$$, 90, 10)',
+                    'visitor_risk($$no such app$$, $$x$$)', 'set_risk_thresholds(NULL)', 'set_risk_thresholds($$bad input$$, 90, 10)', 'set_risk_thresholds($$bad input$$, 100000)',
+                    'assess_session_risk($$bad input$$, $$178000000 years$$)',
                     'grant_session_reader($$no such role$$)', 'grant_session_admin(NULL)', 'index_session_tokens()']) WITH ORDINALITY AS list (call, place) ORDER BY place;
 \qecho 'an application that has tracked tables is not deleted, in whatever way'
 SELECT suite.complaint('DELETE FROM sessionize.apps WHERE name = $$bad input$$');
