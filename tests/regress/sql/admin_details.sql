@@ -5,7 +5,7 @@
 SET client_min_messages = warning;
 SET timezone = 'UTC';
 CREATE TABLE "Detail Events" (who text, occurred_at timestamptz, received_at timestamptz, kind text, url text);
-CREATE TABLE wishlist_clicks (session_id bigint, clicked_at timestamptz, item text);
+CREATE TABLE wishlist_clicks (session_id bigint, clicked_at timestamptz, item text, happened boolean);
 CREATE INDEX ON wishlist_clicks (session_id);
 SELECT track_sessions('"Detail Events"', 'who', 'occurred_at', app => 'details', kind => 'kind', received_at => 'received_at') > 0 AS tracked
   FROM create_session_app('details');
@@ -13,7 +13,7 @@ INSERT INTO "Detail Events" VALUES ('anna', '2026-05-10 11:27+00', '2026-05-10 1
                                    ('anna', '2026-05-10 11:30+00', '2026-05-10 11:30+00', 'add_to_cart', '/lamp');
 SELECT session_id, token FROM sessionize.sessions WHERE app_id = sessionize.app_id('details') \gset
 INSERT INTO sessionize.dependents (relation, session_id, on_purge) VALUES ('wishlist_clicks', 'session_id', 'delete');
-INSERT INTO wishlist_clicks VALUES (:session_id, '2026-05-10 11:29+00', 'lamp'), (:session_id + 1, '2026-05-10 11:29+00', 'chair');
+INSERT INTO wishlist_clicks VALUES (:session_id, '2026-05-10 11:29+00', 'lamp', true), (:session_id + 1, '2026-05-10 11:29+00', 'chair', true);
 SELECT set_cart(:session_id, 1, 59, 'EUR');
 SELECT set_session_risk(:session_id, 'review', 'odd address');
 SELECT convert_session(:session_id, 'order 9', '2026-05-10 11:40+00');
