@@ -188,6 +188,17 @@ BEGIN
         -- New sessions come under the lock of the visitor. So lock first, then look again: the second statement sees
         -- what was committed while the first one waited. A DELETE by hand has not locked visitors in order, hence does
         -- not wait.
+CREATE FUNCTION sessionize.ids_of_sessions(sessions bigint[], OUT ids bigint[], OUT meant bigint[])
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+    SET enable_hashjoin = on SET enable_seqscan = on -- which purges turn off for statements of theirs
+AS $$
+BEGIN
+    SELECT sessions || array_agg(merged.absorbed), sessions || array_agg(merged.survivor) INTO ids, meant
+      FROM unnest(sessions) AS asked (id) JOIN sessionize.merged_sessions AS merged ON merged.survivor = asked.id;
+END $$;
+COMMENT ON FUNCTION sessionize.ids_of_sessions(bigint[]) IS
+    'the ids by which rows may name sessions, and which one each means: the sessions themselves, and what became part of them';
+
         SELECT array_agg(locked.app_id), array_agg(locked.visitor) INTO apps, names
           FROM (SELECT visitor.app_id, visitor.visitor FROM sessionize.visitors AS visitor
                   JOIN (SELECT DISTINCT gone.app_id, gone.visitor FROM gone) AS owner USING (app_id, visitor)

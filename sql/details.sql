@@ -98,8 +98,7 @@ BEGIN
         SELECT change.changed_at, NULL::regclass, 'change', change.what, jsonb_strip_nulls(jsonb_build_object(
                    'from', change.old_value, 'to', change.new_value, 'by', change.changed_by, 'reason', change.reason))
           FROM sessionize.session_changes AS change
-         WHERE change.session_id = ANY (ARRAY[session.session_id]
-                   || ARRAY(SELECT merged.absorbed FROM sessionize.merged_sessions AS merged WHERE merged.survivor = session.session_id))
+         WHERE change.session_id = ANY ((sessionize.ids_of_sessions(ARRAY[session.session_id])).ids)
         UNION ALL
         SELECT merged.merged_at, NULL, 'merge', 'merged', jsonb_build_object('absorbed', merged.absorbed)
           FROM sessionize.merged_sessions AS merged WHERE merged.survivor = session.session_id;

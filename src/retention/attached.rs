@@ -19,6 +19,15 @@ const KNOWN: &str = "
      WHERE relation OPERATOR(pg_catalog.=) $1::pg_catalog.oid AND session_id OPERATOR(pg_catalog.=) $2
      LIMIT 1";
 
+/// Asked with the caller's rights, since the owner of the table need not have any.
+const CALLED: &str = "SELECT ids, meant FROM sessionize.ids_of_sessions($1)";
+
+/// The ids by which rows may name sessions, and the session that each means.
+fn ids_of(connection: &Connection, sessions: Argument) -> [Argument; 2] {
+    let called = connection.run_once(CALLED, &[sessions], &[INT8ARRAYOID]);
+    [1, 2].map(|place| Argument::passed(called.first().and_then(|row| row.datum(place))))
+}
+
 const SOURCE: &str = "
     SELECT source.instant, source.event, source.session_id::pg_catalog.text
       FROM sessionize.timeline_sources($2) AS source
@@ -56,21 +65,23 @@ fn attached_rows(call: &mut Call) -> Datum {
     };
     let rows = if contents {
         table.require_readable();
-        format!("pg_catalog.jsonb_agg({})", row_as_jsonb("attached", 2))
+        format!("pg_catalog.jsonb_agg({})", row_as_jsonb("attached", 3))
     } else {
         "NULL::pg_catalog.jsonb".to_owned()
     };
     let (name, column) = (&table.name, quoted(&column));
     let statement = format!(
-        "SELECT asked.id, pg_catalog.count(*), {rows}
+        "SELECT asked.session, pg_catalog.count(*), {rows}
            FROM {name} AS attached
-           JOIN pg_catalog.unnest($1) AS asked (id) ON attached.{column} OPERATOR(pg_catalog.=) asked.id
-          GROUP BY asked.id"
+           JOIN ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS asked (id, session)
+             ON attached.{column} OPERATOR(pg_catalog.=) asked.id
+          GROUP BY asked.session"
     );
+    let [ids, meant] = ids_of(&connection, Argument::passed(sessions));
     let found = {
         let _owner = AsOwner::of_users_table(oid);
         let [zero, shown] = zero_as_characters();
-        connection.run_once(&statement, &[Argument::passed(sessions), zero, shown], &[INT8ARRAYOID, TEXTOID, TEXTOID])
+        connection.run_once(&statement, &[ids, meant, zero, shown], &[INT8ARRAYOID, INT8ARRAYOID, TEXTOID, TEXTOID])
     };
     let rows: Vec<[Value; 3]> = found.iter().map(|row| [1, 2, 3].map(|column| Value::Any(row.datum(column)))).collect();
     give_rows(call, &rows)
@@ -96,14 +107,16 @@ fn timeline_rows(call: &mut Call) -> Datum {
     let statement = format!(
         "SELECT {instant}, {event}, {row} OPERATOR(pg_catalog.-) $2
            FROM {name} AS happened
-          WHERE happened.{} OPERATOR(pg_catalog.=) $1",
+          WHERE happened.{} OPERATOR(pg_catalog.=) ANY ($1)",
         quoted(&column)
     );
+    let session = session.map(|datum| datum.value() as i64);
+    let [ids, _] = ids_of(&connection, Argument::wide_array(INT8OID, std::iter::once(session)));
     let found = {
         let _owner = AsOwner::of_users_table(oid);
         let [zero, shown] = zero_as_characters();
-        let arguments = [Argument::passed(session), Argument::text(&column), zero, shown];
-        connection.run_once(&statement, &arguments, &[INT8OID, TEXTOID, TEXTOID, TEXTOID])
+        let arguments = [ids, Argument::text(&column), zero, shown];
+        connection.run_once(&statement, &arguments, &[INT8ARRAYOID, TEXTOID, TEXTOID, TEXTOID])
     };
     let rows: Vec<[Value; 3]> = found.iter().map(|row| [1, 2, 3].map(|column| Value::Any(row.datum(column)))).collect();
     give_rows(call, &rows)

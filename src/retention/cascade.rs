@@ -22,7 +22,12 @@ const REGISTERED: &str = "
      ORDER BY relation";
 
 /// Passed on as an array, whose size the planner knows: it reads the whole table for many, and uses the index for few.
-const GONE: &str = "SELECT pg_catalog.array_agg(session_id) FROM gone";
+/// None where sessions became part of others, which is not to go. Such a DELETE has no other ones, so one of them tells.
+const GONE: &str = "
+    SELECT (sessionize.ids_of_sessions(pg_catalog.array_agg(session_id))).ids
+      FROM gone
+    HAVING NOT EXISTS (SELECT FROM sessionize.merged_sessions AS merged
+                        WHERE merged.absorbed OPERATOR(pg_catalog.=) pg_catalog.min(gone.session_id))";
 
 const GOING: &str = "pg_catalog.unnest($1) AS going (id)";
 
@@ -42,6 +47,9 @@ fn cascade(call: &mut Call) -> Datum {
         let connection = Connection::open();
         deleted.show_to(&connection);
         let gone = connection.run_once(GONE, &[], &[]).first().and_then(|row| row.datum(1));
+        if gone.is_none() {
+            return Datum::null();
+        }
         // As much memory as it takes to go through a table in order of its index. With more the planner would rather put
         // the whole table into memory.
         let memory = (deleted.count as usize * BYTES_PER_ID / 1024).min(MOST_KILOBYTES);
