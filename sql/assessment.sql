@@ -37,7 +37,10 @@ BEGIN ATOMIC
      WHERE rule.enabled AND (rule.app_id IS NULL OR rule.app_id = rules_of.app_id)
        -- an application's own rule stands for the common one of that name
        AND NOT (rule.app_id IS NULL AND EXISTS (SELECT FROM sessionize.risk_rules AS own
-                                                 WHERE own.app_id = rules_of.app_id AND own.name = rule.name));
+                                                 WHERE own.app_id = rules_of.app_id AND own.name = rule.name))
+       AND NOT (rule.shipped AND EXISTS (SELECT FROM sessionize.risk_rules AS changed
+                                          WHERE NOT changed.shipped AND changed.app_id IS NULL
+                                            AND (changed.rule_id = rule.rule_id OR changed.name = rule.name)));
 END;
 COMMENT ON FUNCTION sessionize.rules_of(integer) IS 'the rules that hold for an application';
 
