@@ -22,6 +22,39 @@ COMMENT ON TABLE sessionize.purges IS
 SELECT pg_catalog.pg_extension_config_dump('sessionize.purges', '');
 SELECT pg_catalog.pg_extension_config_dump('sessionize.purges_purge_id_seq', '');
 
+CREATE FUNCTION sessionize.check_removal(dry_run boolean) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF dry_run IS NULL THEN
+        RAISE EXCEPTION 'dry_run must not be null' USING ERRCODE = '22004', HINT = 'Leave it out to delete, or say true.';
+    ELSIF NOT dry_run AND current_setting('session_replication_role') = 'replica' THEN
+        RAISE EXCEPTION 'sessions cannot be deleted while triggers are off'
+            USING ERRCODE = '55000', DETAIL = 'What belongs to them would stay: session_replication_role is "replica".',
+                  HINT = 'SET session_replication_role = origin;';
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.check_removal(boolean) IS
+    'refuses a purge that does not say whether it is one (22004), or whose cascade would not take place (55000)';
+
+-- As owner of the extension, since keys are named by schemas that whoever sweeps need not see. Keys run no code of users.
+CREATE FUNCTION sessionize.check_deferred() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    keys constant text := (SELECT string_agg(format('%I.%I', schema.nspname, key.conname), ', ')
+                             FROM pg_constraint AS key JOIN pg_namespace AS schema ON schema.oid = key.connamespace
+                            WHERE key.contype = 'f' AND key.condeferred AND key.conparentid = 0);
+BEGIN
+    -- A sweep cannot see an error of its COMMIT. In a transaction of somebody else keys wait for its end, as they were told to.
+    IF current_setting('pg_sessionize.sweeping', true) = 'on' AND keys IS NOT NULL THEN
+        EXECUTE format('SET CONSTRAINTS %s IMMEDIATE', keys);
+        EXECUTE format('SET CONSTRAINTS %s DEFERRED', keys);
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.check_deferred() IS
+    'checks, in a sweep, the foreign keys that wait for the end of the transaction, so that they keep sessions as others do';
+
 CREATE FUNCTION sessionize.lock_sessions(candidates sessionize.chosen_sessions, since timestamptz, condition text, wait boolean)
     RETURNS sessionize.chosen_sessions
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
@@ -369,6 +402,7 @@ DECLARE
 BEGIN
     PERFORM sessionize.require_expected($4, cardinality(ids) - held, held);
     IF $5 THEN
+    PERFORM sessionize.check_removal($5);
         removed := sessionize.remove_sessions(sessionize.choose_by_id(ids), true);
         PERFORM sessionize.report_kept(removed.kept, removed.detail);
     ELSE
@@ -396,9 +430,11 @@ DECLARE
     wanted_app constant integer := sessionize.app_id($1);
     chosen sessionize.chosen_sessions;
     removed record;
+    apps constant integer[] := ARRAY(SELECT known.app_id FROM sessionize.apps AS known WHERE wanted_app IS NULL OR known.app_id = wanted_app);
 BEGIN
     IF $2 IS NULL THEN
         RAISE EXCEPTION 'visitor must not be null' USING ERRCODE = '22004', HINT = 'Name the visitor to erase.';
+    PERFORM sessionize.check_removal($3);
     END IF;
     chosen := sessionize.choose_sessions(wanted_app, condition);
     IF $3 THEN
@@ -407,8 +443,13 @@ BEGIN
     ELSE
         PERFORM sessionize.lock_sessions(chosen, 'infinity', 'true', true);
         removed := sessionize.remove_sessions(sessionize.choose_sessions(wanted_app, condition), false);
+        -- Also a visitor without sessions, of whom the name alone is left.
+        PERFORM FROM sessionize.visitors AS known WHERE known.visitor = $2 AND known.app_id = ANY (apps) ORDER BY known.app_id FOR UPDATE;
         PERFORM sessionize.uncount_visitor(wanted_app, $2);
         -- Who was erased is not written down; whoever knows the name can find the row by its hash.
+        DELETE FROM sessionize.visitors AS known
+         WHERE known.visitor = $2 AND known.app_id = ANY (apps)
+           AND NOT EXISTS (SELECT FROM sessionize.sessions AS kept WHERE kept.app_id = known.app_id AND kept.visitor = known.visitor);
         PERFORM sessionize.note_purge('erase', wanted_app, jsonb_build_object('app', $1, 'visitor_sha256', encode(sha256(convert_to($2, 'UTF8')), 'hex')), begun,
                                       removed.sessions, removed.visitors, removed.events, removed.dependents, removed.kept, removed.detail);
     END IF;

@@ -41,7 +41,7 @@ DECLARE
     state sessionize.sweep_state;
     wanted_app constant integer := sessionize.app_id($2);
 BEGIN
-    PERFORM sessionize.inactive_since($1, now()); -- refuses days that are none
+    PERFORM sessionize.check_removal(false), sessionize.inactive_since($1, now()); -- refuses days that are none
     IF $4 IS NULL THEN
         RAISE EXCEPTION 'batch size must not be null' USING ERRCODE = '22004', HINT = 'Leave it out for 5000 sessions.';
     ELSIF $4 NOT BETWEEN 1 AND 1000000 THEN
