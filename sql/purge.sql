@@ -127,6 +127,7 @@ BEGIN
         GET DIAGNOSTICS sessions = ROW_COUNT;
         SELECT coalesce(jsonb_object_agg(taken.relation, taken.row_count), '{}') INTO cascaded
           FROM sessionize.take_cascaded() AS taken;
+        PERFORM sessionize.check_deferred();
         RETURN;
     EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
         GET STACKED DIAGNOSTICS detail = MESSAGE_TEXT;
@@ -246,6 +247,7 @@ BEGIN
     IF sessions < cardinality(going) THEN
         RAISE EXCEPTION 'sessions have changed' USING ERRCODE = 'serialization_failure';
     END IF;
+    PERFORM sessionize.check_deferred();
 END $$;
 COMMENT ON FUNCTION sessionize.delete_visitors(sessionize.inactive_sessions, text) IS
     'deletes visitors with all of their sessions. Those who have got others since they were seen stay, and others are their sessions. Fails (40001) if a session no longer meets a condition on session';
@@ -308,12 +310,12 @@ COMMENT ON FUNCTION sessionize.remove_sessions(sessionize.chosen_sessions, boole
 
 CREATE FUNCTION sessionize.remove_inactive(
     chosen sessionize.inactive_sessions, since timestamptz, condition text,
-    OUT sessions bigint, OUT visitors bigint, OUT events bigint, OUT dependents jsonb, OUT kept bigint, OUT detail text,
-    OUT emptied bigint, OUT locked sessionize.chosen_sessions
+    OUT sessions bigint, OUT visitors bigint, OUT events bigint, OUT dependents jsonb, OUT kept bigint, OUT detail text
 )
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    locked sessionize.chosen_sessions;
     gone record;
     rest record;
     all_slowly boolean := chosen.whole = '{}' OR EXISTS (SELECT FROM sessionize.holding_tables);
@@ -335,13 +337,12 @@ BEGIN
     SELECT named.events + rest.events, sessionize.sum_counts(named.dependents, rest.dependents) INTO events, dependents
       FROM sessionize.name_counts(gone.cascaded) AS named;
     sessions := gone.sessions + rest.sessions;
-    emptied := gone.visitors;
     visitors := gone.visitors + rest.visitors;
     kept := rest.kept;
     detail := rest.detail;
 END $$;
 COMMENT ON FUNCTION sessionize.remove_inactive(sessionize.inactive_sessions, timestamptz, text) IS
-    'deletes those of the chosen sessions that are still inactive once they are locked, with all that belongs to them; says how many visitors lost all of them at once (emptied), and which sessions were locked one by one';
+    'deletes those of the chosen sessions that are still inactive once they are locked, with all that belongs to them';
 
 CREATE FUNCTION sessionize.report_kept(kept bigint, detail text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -349,7 +350,8 @@ AS $$
 BEGIN
     IF kept > 0 THEN
         RAISE WARNING 'sessions that had to stay: %', kept
-            USING DETAIL = detail, HINT = 'Foreign keys forbid deleting them; see sessionize.holding_tables.';
+            USING DETAIL = detail,
+                  HINT = 'Foreign keys forbid deleting them (see sessionize.holding_tables), or rows that would go with them.';
     END IF;
 END $$;
 COMMENT ON FUNCTION sessionize.report_kept(bigint, text) IS 'warns of sessions that foreign keys keep';
@@ -400,9 +402,9 @@ DECLARE
     held constant bigint := (SELECT count(DISTINCT held.session_id) FROM sessionize.held_sessions(ids) AS held);
     removed record;
 BEGIN
+    PERFORM sessionize.check_removal($5);
     PERFORM sessionize.require_expected($4, cardinality(ids) - held, held);
     IF $5 THEN
-    PERFORM sessionize.check_removal($5);
         removed := sessionize.remove_sessions(sessionize.choose_by_id(ids), true);
         PERFORM sessionize.report_kept(removed.kept, removed.detail);
     ELSE
@@ -428,28 +430,28 @@ DECLARE
     begun constant timestamptz := clock_timestamp();
     condition constant text := format('session.visitor = %L', $2);
     wanted_app constant integer := sessionize.app_id($1);
+    apps constant integer[] := ARRAY(SELECT known.app_id FROM sessionize.apps AS known WHERE wanted_app IS NULL OR known.app_id = wanted_app);
     chosen sessionize.chosen_sessions;
     removed record;
-    apps constant integer[] := ARRAY(SELECT known.app_id FROM sessionize.apps AS known WHERE wanted_app IS NULL OR known.app_id = wanted_app);
 BEGIN
+    PERFORM sessionize.check_removal($3);
     IF $2 IS NULL THEN
         RAISE EXCEPTION 'visitor must not be null' USING ERRCODE = '22004', HINT = 'Name the visitor to erase.';
-    PERFORM sessionize.check_removal($3);
     END IF;
     chosen := sessionize.choose_sessions(wanted_app, condition);
     IF $3 THEN
         removed := sessionize.remove_sessions(chosen, true);
         PERFORM sessionize.report_kept(removed.kept, removed.detail);
     ELSE
-        PERFORM sessionize.lock_sessions(chosen, 'infinity', 'true', true);
-        removed := sessionize.remove_sessions(sessionize.choose_sessions(wanted_app, condition), false);
         -- Also a visitor without sessions, of whom the name alone is left.
         PERFORM FROM sessionize.visitors AS known WHERE known.visitor = $2 AND known.app_id = ANY (apps) ORDER BY known.app_id FOR UPDATE;
-        PERFORM sessionize.uncount_visitor(wanted_app, $2);
-        -- Who was erased is not written down; whoever knows the name can find the row by its hash.
+        PERFORM sessionize.lock_sessions(chosen, 'infinity', 'true', true);
+        removed := sessionize.remove_sessions(sessionize.choose_sessions(wanted_app, condition), false);
         DELETE FROM sessionize.visitors AS known
          WHERE known.visitor = $2 AND known.app_id = ANY (apps)
            AND NOT EXISTS (SELECT FROM sessionize.sessions AS kept WHERE kept.app_id = known.app_id AND kept.visitor = known.visitor);
+        PERFORM sessionize.uncount_visitor(wanted_app, $2);
+        -- Who was erased is not written down; whoever knows the name can find the row by its hash.
         PERFORM sessionize.note_purge('erase', wanted_app, jsonb_build_object('app', $1, 'visitor_sha256', encode(sha256(convert_to($2, 'UTF8')), 'hex')), begun,
                                       removed.sessions, removed.visitors, removed.events, removed.dependents, removed.kept, removed.detail);
     END IF;

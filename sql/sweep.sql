@@ -1,11 +1,11 @@
 -- A purge in batches that commit, for tables that cannot wait.
 
 CREATE TYPE sessionize.sweep_state AS (
-    purge_id bigint, app_id integer, day date, ids bigint[], begun timestamptz,
+    purge_id bigint, locked_app integer, app_id integer, day date, ids bigint[], counted text, begun timestamptz,
     outcome text, failure text, message text, detail text, hint text
 );
 COMMENT ON TYPE sessionize.sweep_state IS
-    'how far a sweep has come: the day whose sessions are gone through, those of them still to come, when the batch began, and how it ended';
+    'how far a sweep has come: the application that it has locked (NULL: all), the day whose sessions are gone through, those of them still to come, the visitor of these who is counted already, when the batch began, and how it ended';
 
 CREATE FUNCTION sessionize.lock_sweep(app_id integer, unlock boolean) RETURNS boolean
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -56,20 +56,26 @@ BEGIN
         state.outcome := 'refused';
         RETURN state;
     END IF;
-    -- Nobody else holds the lock, so whoever is still said to be running was killed.
-    UPDATE sessionize.purges AS known
-       SET outcome = 'interrupted', detail = 'It ended without saying so. What it had committed is gone, the rest was left as it was.'
-     WHERE known.kind = 'sweep' AND known.outcome = 'running'
-       AND (wanted_app IS NULL OR known.app_id IS NULL OR known.app_id = wanted_app);
-    INSERT INTO sessionize.purges AS begun (kind, app_id, filter, started_at)
-    VALUES ('sweep', wanted_app,
-            jsonb_strip_nulls(jsonb_build_object('days', $1, 'app', $2, 'anonymous', $3, 'batch_size', $4, 'max_runtime', $5, 'pause', $6)), now())
-    RETURNING begun.purge_id INTO state.purge_id;
-    INSERT INTO sessionize.progress AS known (process, subject, total)
-    VALUES ('sweep', coalesce($2, '(all applications)'), @extschema@.count_inactive_sessions($1, $2, $3))
-        ON CONFLICT (process, subject) DO UPDATE
-       SET started_at = now(), updated_at = now(), done = 0, total = excluded.total, state = 'running', position = NULL;
-    RETURN state;
+    BEGIN
+        state.locked_app := wanted_app;
+        -- Nobody else holds the lock, so whoever is still said to be running was killed.
+        UPDATE sessionize.purges AS known
+           SET outcome = 'interrupted', detail = 'It ended without saying so. What it had committed is gone, the rest was left as it was.'
+         WHERE known.kind = 'sweep' AND known.outcome = 'running'
+           AND (wanted_app IS NULL OR known.app_id IS NULL OR known.app_id = wanted_app);
+        INSERT INTO sessionize.purges AS begun (kind, app_id, filter, started_at)
+        VALUES ('sweep', wanted_app,
+                jsonb_strip_nulls(jsonb_build_object('days', $1, 'app', $2, 'anonymous', $3, 'batch_size', $4, 'max_runtime', $5, 'pause', $6)), now())
+        RETURNING begun.purge_id INTO state.purge_id;
+        INSERT INTO sessionize.progress AS known (process, subject, total)
+        VALUES ('sweep', coalesce($2, '(all applications)'), @extschema@.count_inactive_sessions($1, $2, $3))
+            ON CONFLICT (process, subject) DO UPDATE
+           SET started_at = now(), updated_at = now(), done = 0, total = excluded.total, state = 'running', position = NULL;
+        RETURN state;
+    EXCEPTION WHEN query_canceled OR OTHERS THEN
+        PERFORM sessionize.lock_sweep(wanted_app, true);
+        RAISE;
+    END;
 END $$;
 COMMENT ON FUNCTION sessionize.begin_sweep(integer, text, boolean, integer, interval, interval) IS
     'checks the arguments of a sweep, takes its lock and writes down that it runs';
@@ -110,6 +116,7 @@ COMMENT ON FUNCTION sessionize.next_day(sessionize.sweep_state, sessionize.purge
 
 CREATE FUNCTION sessionize.sweep_batch(state sessionize.sweep_state) RETURNS sessionize.sweep_state
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET work_mem = '64MB'
+    SET pg_sessionize.sweeping = 'on'
     SET max_parallel_workers_per_gather = 0 -- leaves the other processors to others
 AS $$
 DECLARE
@@ -118,8 +125,10 @@ DECLARE
     anonymous boolean;
     condition text;
     size integer;
+    batch bigint[];
+    owners text[];
     removed record;
-    finished bigint;
+    concerned text[];
 BEGIN
     state.begun := clock_timestamp();
     SELECT * INTO purge FROM sessionize.purges AS known WHERE known.purge_id = state.purge_id;
@@ -128,22 +137,27 @@ BEGIN
     since := sessionize.inactive_since((purge.filter ->> 'days')::integer, purge.started_at);
     condition := sessionize.old_condition(since, purge.started_at, anonymous);
     state := sessionize.next_day(state, purge, since, condition);
+    batch := coalesce(state.ids[:size], '{}');
+    SELECT array_agg(session.visitor ORDER BY named.place) INTO owners
+      FROM unnest(batch) WITH ORDINALITY AS named (session_id, place) LEFT JOIN sessionize.sessions AS session USING (session_id);
     removed := sessionize.remove_inactive(
         sessionize.choose_inactive('(session.app_id, session.visitor) IN (SELECT named.app_id, named.visitor '
                                         'FROM sessionize.sessions AS named JOIN unnest($1) AS batch (session_id) USING (session_id))',
-                                   coalesce(state.ids[:size], '{}'), since, purge.started_at, anonymous),
+                                   batch, since, purge.started_at, anonymous),
         since, condition);
     state.ids := state.ids[size + 1:];
-    -- Those of whom nothing inactive is left now: none is counted twice.
-    EXECUTE format('SELECT count(*) FROM (SELECT DISTINCT * FROM unnest($1, $2)) AS owner (app_id, visitor) WHERE NOT EXISTS ('
-                   'SELECT FROM sessionize.sessions AS session '
-                   'WHERE session.app_id = owner.app_id AND session.visitor = owner.visitor AND %s)', condition)
-       INTO finished USING (removed.locked).apps, (removed.locked).visitors;
+    -- Those of whom something went. A batch may end between the sessions of one: nobody is counted twice.
+    concerned := ARRAY(SELECT DISTINCT gone.visitor FROM unnest(batch, owners) AS gone (session_id, visitor)
+                        WHERE gone.visitor IS NOT NULL
+                          AND (removed.sessions = cardinality(batch)
+                               OR NOT EXISTS (SELECT FROM sessionize.sessions AS kept WHERE kept.session_id = gone.session_id)));
     UPDATE sessionize.purges AS known
-       SET sessions = known.sessions + removed.sessions, visitors = known.visitors + removed.emptied + finished,
+       SET sessions = known.sessions + removed.sessions, visitors = known.visitors + cardinality(array_remove(concerned, state.counted)),
            events = known.events + removed.events, dependents = sessionize.sum_counts(known.dependents, removed.dependents),
            kept = known.kept + removed.kept, detail = coalesce(removed.detail, known.detail)
      WHERE known.purge_id = purge.purge_id;
+    state.counted := CASE WHEN state.ids <> '{}' AND owners[cardinality(owners)] = ANY (concerned || state.counted)
+                          THEN owners[cardinality(owners)] END;
     UPDATE sessionize.progress AS known
        SET done = known.done + removed.sessions, updated_at = clock_timestamp(), position = state.day::text
      WHERE known.process = 'sweep' AND known.subject = coalesce(purge.filter ->> 'app', '(all applications)');
@@ -185,17 +199,21 @@ AS $$
 DECLARE
     purge sessionize.purges;
 BEGIN
+    IF state.purge_id IS NULL THEN
+        RETURN;
+    END IF;
     UPDATE sessionize.purges AS known
        SET outcome = state.outcome, finished_at = clock_timestamp(), detail = nullif(concat_ws('; ', known.detail, state.message), '')
      WHERE known.purge_id = state.purge_id
     RETURNING * INTO purge;
-    IF FOUND THEN
-        UPDATE sessionize.progress AS known
-           SET state = purge.outcome, updated_at = clock_timestamp()
-         WHERE known.process = 'sweep' AND known.subject = coalesce(purge.filter ->> 'app', '(all applications)');
-        PERFORM sessionize.lock_sweep(purge.app_id, true);
-        PERFORM sessionize.report_kept(purge.kept, purge.detail);
-    END IF;
+    UPDATE sessionize.progress AS known
+       SET state = purge.outcome, updated_at = clock_timestamp()
+     WHERE known.process = 'sweep' AND known.subject = coalesce(purge.filter ->> 'app', '(all applications)');
+    PERFORM sessionize.lock_sweep(state.locked_app, true);
+    PERFORM sessionize.report_kept(purge.kept, purge.detail);
+EXCEPTION WHEN query_canceled OR OTHERS THEN
+    PERFORM sessionize.lock_sweep(state.locked_app, true);
+    RAISE;
 END $$;
 COMMENT ON FUNCTION sessionize.end_sweep(sessionize.sweep_state) IS 'writes down how a sweep ended, and gives its lock back';
 
