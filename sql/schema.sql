@@ -183,6 +183,32 @@ COMMENT ON SEQUENCE sessionize.tracked_tables_tracking_id_seq IS 'where tracking
 COMMENT ON SEQUENCE sessionize.session_changes_change_id_seq IS 'where the ids of changes come from';
 
 SELECT pg_catalog.pg_extension_config_dump('sessionize.apps', '');
+CREATE FUNCTION sessionize.raise_session_ids(highest bigint) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF highest >= (SELECT last_value FROM sessionize.session_ids) THEN
+        ALTER SEQUENCE sessionize.session_ids NO CYCLE; -- changes nothing, but keeps others from taking ids meanwhile
+        PERFORM setval('sessionize.session_ids', greatest(highest, last_value)) FROM sessionize.session_ids;
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.raise_session_ids(bigint) IS 'lets new sessions have ids above this one';
+
+CREATE FUNCTION sessionize.spare_ids(relation regclass, session_id name, OUT lowest bigint, OUT highest bigint)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('SELECT min(%1$I), max(%1$I) FROM %2$s', session_id, relation) INTO lowest, highest;
+    IF highest > 1::bigint << 62 THEN
+        RAISE EXCEPTION 'column "%" of table % holds no ids of sessions', session_id, relation
+            USING ERRCODE = '22003', DETAIL = format('After %s there would be hardly any left for new sessions.', highest),
+                  HINT = 'Set such values to NULL, or name another column.';
+    END IF;
+    PERFORM sessionize.raise_session_ids(highest);
+END $$;
+COMMENT ON FUNCTION sessionize.spare_ids(regclass, name) IS
+    'sees to it that no new session gets an id that rows of a table have already, from whatever time; gives the lowest and the highest of these';
+
 SELECT pg_catalog.pg_extension_config_dump('sessionize.apps_app_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('sessionize.tracked_tables', '');
 SELECT pg_catalog.pg_extension_config_dump('sessionize.tracked_tables_tracking_id_seq', '');

@@ -225,6 +225,7 @@ DECLARE
 BEGIN
     PERFORM sessionize.check_trackable(events);
     IF visitor IS NULL OR occurred_at IS NULL OR session_id IS NULL THEN
+    ids record;
         RAISE EXCEPTION 'columns of visitor, instant and session must not be null'
             USING ERRCODE = '22004', HINT = 'Write track_sessions(''events'', ''visitor_id'', ''occurred_at'').';
     END IF;
@@ -282,6 +283,15 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION track_sessions(regclass, name, name, text, name, name, name, name, name, name, name, name, name, name, text) IS
     'puts every event inserted into a table into its session from now on: names the columns of visitor and instant, and optionally of kind, arrival, session, customer, IP address, country, channel, cart and currency. Adds the session column and its index where missing. Without app it uses, or makes, the one named after the table. on_purge: what a purge does with the events of a purged session: delete, detach or keep. Gives the tracking_id. The caller must own the table';
+    ids := sessionize.spare_ids(events, session_id);
+    IF EXISTS (SELECT FROM unnest(ARRAY[ids.lowest, ids.highest]) AS id
+                WHERE id NOTNULL AND NOT EXISTS (SELECT FROM sessionize.sessions AS known WHERE known.session_id = resolve_session(id))) THEN
+        RAISE WARNING 'column "%" of table % holds ids of unknown sessions', session_id, events
+            USING DETAIL = 'No session gets one of them, and backfill_sessions() leaves their events alone.',
+                  HINT = format('To have these events put into sessions, before backfill_sessions(): UPDATE %1$s AS event SET %2$I = NULL '
+                                'WHERE NOT EXISTS (SELECT FROM sessionize.sessions AS known WHERE known.session_id = %3$s.resolve_session(event.%2$I));',
+                                events, session_id, '@extschema@');
+    END IF;
 
 CREATE FUNCTION sessionize.install_triggers(tracking integer) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
