@@ -33,7 +33,7 @@ BEGIN
     EXECUTE format('GRANT %s ON ALL TABLES IN SCHEMA sessionize TO %I %s',
                    CASE WHEN admin THEN 'SELECT, INSERT, UPDATE, DELETE' ELSE 'SELECT' END, grantee, options);
     IF admin THEN
-        EXECUTE format('GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA sessionize TO %I %s', grantee, options);
+        EXECUTE format('GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA sessionize TO %I %s', grantee, options);
     END IF;
     FOR routine IN SELECT known.routine FROM sessionize.functions AS known
                     WHERE known.open_to = 'reader' OR admin AND known.open_to = 'admin' LOOP
