@@ -31,13 +31,36 @@ CREATE VIEW sessionize.holding_tables AS
 COMMENT ON VIEW sessionize.holding_tables IS
     'tables with a foreign key to sessions that forbids deleting them: a session that one of their rows names stays in every purge. A key that waits for the end of the transaction does not hold rows that go with their session';
 
+CREATE FUNCTION sessionize.attached_beside(relation regclass) RETURNS regclass
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT attached.relation FROM sessionize.attached_tables AS attached
+     WHERE attached.relation = attached_beside.relation
+        OR attached.relation IN (SELECT relid FROM pg_partition_ancestors(attached_beside.relation))
+        OR attached_beside.relation IN (SELECT relid FROM pg_partition_ancestors(attached.relation))
+     ORDER BY attached.relation <> attached_beside.relation
+     LIMIT 1;
+END;
+COMMENT ON FUNCTION sessionize.attached_beside(regclass) IS
+    'the attached table that shares rows with a table: itself, or one that it is a partition of or has as one';
+
+CREATE FUNCTION sessionize.refuse_attached(relation regclass, beside regclass) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'table % belongs to sessions already', relation
+        USING ERRCODE = '55000', DETAIL = CASE WHEN beside <> relation THEN format('It shares partitions with %s, which does.', beside)
+                                               ELSE 'Its rows would be deleted or detached in two ways.' END,
+              HINT = 'Call remove_session_dependent() or untrack_sessions() first.';
+END $$;
+COMMENT ON FUNCTION sessionize.refuse_attached(regclass, regclass) IS 'says why a table cannot be attached to sessions once more (55000)';
+
 CREATE FUNCTION sessionize.check_dependent() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     class pg_class;
-    attribute pg_attribute;
-    holds name;
+    beside regclass;
 BEGIN
     IF NEW.relation IS NULL OR NEW.session_id IS NULL OR NEW.on_purge IS NULL THEN
         RAISE EXCEPTION 'table, column and on_purge of a dependent must not be null'
@@ -49,8 +72,9 @@ BEGIN
     END IF;
     SELECT * INTO class FROM pg_class WHERE oid = NEW.relation;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'relation with id % does not exist', NEW.relation::oid
-            USING ERRCODE = '42P01', HINT = 'Name a table that exists.';
+        -- A dump may hold a table that was dropped before; all others shall be restored.
+        RAISE WARNING 'a dependent of sessions is left out' USING DETAIL = format('Relation with id %s does not exist.', NEW.relation::oid);
+        RETURN NULL;
     END IF;
     IF class.relkind NOT IN ('r', 'p') OR class.relpersistence = 't'
        OR class.relnamespace IN ('sessionize'::regnamespace, 'pg_catalog'::regnamespace) THEN
@@ -60,78 +84,91 @@ BEGIN
     END IF;
     -- The cascade runs with the rights of the table's owner.
     PERFORM sessionize.require_owner(NEW.relation);
-    PERFORM sessionize.check_column(NEW.relation, NEW.session_id, 'session', '{bigint}');
-    SELECT * INTO attribute FROM pg_attribute WHERE attrelid = NEW.relation AND attname = NEW.session_id;
-    IF NEW.on_purge = 'detach' AND attribute.attnotnull THEN
-        RAISE EXCEPTION 'column "%" of table % cannot be detached', NEW.session_id, NEW.relation
-            USING ERRCODE = '22023', DETAIL = 'It must not be null.',
-                  HINT = 'Drop the NOT NULL constraint, or use "delete" or "keep".';
+    PERFORM sessionize.check_session_column(NEW.relation, NEW.session_id, NEW.on_purge);
+    IF TG_OP = 'INSERT' OR NEW.relation <> OLD.relation THEN
+        beside := sessionize.attached_beside(NEW.relation);
+        IF beside IS NOT NULL THEN
+            PERFORM sessionize.refuse_attached(NEW.relation, beside);
+        END IF;
     END IF;
-    IF EXISTS (SELECT FROM sessionize.attached_tables AS attached
-                WHERE attached.relation = NEW.relation AND (attached.events OR TG_OP = 'INSERT')) THEN
-        RAISE EXCEPTION 'table % belongs to sessions already', NEW.relation
-            USING ERRCODE = '55000', HINT = 'Call remove_session_dependent() or untrack_sessions() first.';
-    END IF;
-    NEW.column_number := attribute.attnum;
-    IF TG_OP = 'UPDATE' AND (NEW.relation, NEW.column_number, NEW.on_purge) = (OLD.relation, OLD.column_number, OLD.on_purge) THEN
-        RETURN NEW; -- renamed
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_index AS index
-                    WHERE index.indrelid = NEW.relation AND index.indkey[0] = attribute.attnum
-                      AND index.indisvalid AND index.indpred IS NULL) THEN
-        RAISE WARNING 'column "%" of table % has no index', NEW.session_id, NEW.relation
-            USING DETAIL = 'Whenever sessions go, the whole table has to be read.',
-                  HINT = format('CREATE INDEX ON %s (%I);', NEW.relation, NEW.session_id);
-    END IF;
-    SELECT held.reference INTO holds FROM sessionize.holding_tables AS held WHERE held.relation = NEW.relation AND NOT held.waits;
-    IF FOUND AND NEW.on_purge <> 'keep' THEN
-        RAISE WARNING 'foreign key "%" of table % keeps sessions from being purged', holds, NEW.relation
-            USING DETAIL = 'A session stays as long as a row of the table names it.',
-                  HINT = 'Drop the foreign key, or make it DEFERRABLE INITIALLY DEFERRED.';
-    END IF;
+    NEW.column_number := (sessionize.column_numbers(NEW.relation, ARRAY[NEW.session_id]))[1];
+    NEW.mapped_relation := NEW.relation;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION sessionize.check_dependent() IS
-    'trigger of sessionize.dependents: refuses tables that cannot be dependents or that somebody else owns';
-CREATE TRIGGER check_dependent BEFORE INSERT OR UPDATE ON sessionize.dependents
+    'trigger of sessionize.dependents: refuses tables that cannot be dependents or that somebody else owns, and leaves out those that do not exist';
+CREATE TRIGGER check_dependent BEFORE INSERT OR UPDATE OF relation, session_id, on_purge ON sessionize.dependents
     FOR EACH ROW EXECUTE FUNCTION sessionize.check_dependent();
 
 CREATE FUNCTION sessionize.follow_dependents() RETURNS event_trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    relations constant oid[] := sessionize.altered_relations(TG_EVENT);
     altered record;
 BEGIN
+    -- A table that was restored from a dump has new column numbers; the name is that of the dump. This is found out by the
+    -- next ALTER TABLE of any table: where the dump disabled triggers, that is the one by which it enables them.
+    UPDATE sessionize.dependents AS dependent
+       SET column_number = coalesce((sessionize.column_numbers(dependent.relation, ARRAY[dependent.session_id]))[1], 0),
+           mapped_relation = dependent.relation
+     WHERE dependent.mapped_relation <> dependent.relation;
     FOR altered IN
-        SELECT dependent.*, attribute.attname, attribute.atttypid, attribute.attisdropped
+        SELECT dependent.*, attribute.attname, attribute.atttypid
           FROM sessionize.dependents AS dependent
-          JOIN pg_attribute AS attribute ON attribute.attrelid = dependent.relation AND attribute.attnum = dependent.column_number
-         WHERE attribute.attname <> dependent.session_id OR attribute.atttypid <> 'bigint'::regtype
+          JOIN pg_class AS class ON class.oid = dependent.relation
+          LEFT JOIN pg_attribute AS attribute
+                 ON attribute.attrelid = dependent.relation AND attribute.attnum = dependent.column_number AND NOT attribute.attisdropped
+         WHERE dependent.relation = ANY (relations)
     LOOP
-        IF altered.attisdropped THEN
+        IF altered.attname IS NULL THEN
             DELETE FROM sessionize.dependents AS dependent WHERE dependent.relation = altered.relation;
             RAISE WARNING 'table % is a dependent of sessions no more', altered.relation
-                USING DETAIL = format('Its column "%s" was dropped.', altered.session_id);
+                USING DETAIL = format('It has no column "%s" any more.', altered.session_id);
         ELSIF altered.atttypid <> 'bigint'::regtype THEN
             RAISE EXCEPTION 'column "%" of table % names sessions', altered.attname, altered.relation
                 USING ERRCODE = '55000', HINT = 'Call remove_session_dependent() first to change its type.';
-        ELSE
+        ELSIF altered.attname <> altered.session_id THEN
             UPDATE sessionize.dependents AS dependent SET session_id = altered.attname WHERE dependent.relation = altered.relation;
+        ELSE
+            PERFORM sessionize.check_session_column(altered.relation, altered.session_id, altered.on_purge);
         END IF;
     END LOOP;
 END $$;
 COMMENT ON FUNCTION sessionize.follow_dependents() IS
-    'event trigger: keeps the names of dependents'' columns true when they are renamed, and forgets dependents that lose them';
-CREATE EVENT TRIGGER sessionize_follow_dependents ON ddl_command_end WHEN TAG IN ('ALTER TABLE')
+    'event trigger: keeps the names of dependents'' columns true when they are renamed, forgets dependents that lose them, and refuses what would keep them from being written';
+CREATE EVENT TRIGGER sessionize_follow_dependents ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE')
     EXECUTE FUNCTION sessionize.follow_dependents();
 COMMENT ON EVENT TRIGGER sessionize_follow_dependents IS 'keeps the names of dependents'' columns true';
+CREATE EVENT TRIGGER sessionize_follow_dependents_drops ON sql_drop EXECUTE FUNCTION sessionize.follow_dependents();
+COMMENT ON EVENT TRIGGER sessionize_follow_dependents_drops IS 'forgets dependents whose columns are dropped';
 
 CREATE FUNCTION add_session_dependent(relation regclass, session_id name, on_purge text DEFAULT 'delete') RETURNS void
-    LANGUAGE sql
-BEGIN ATOMIC
-    INSERT INTO sessionize.dependents (relation, session_id, on_purge)
-    VALUES (add_session_dependent.relation, add_session_dependent.session_id, add_session_dependent.on_purge);
-END;
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    holds name;
+BEGIN
+    IF $1 IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class WHERE oid = $1) THEN
+        RAISE EXCEPTION 'relation with id % does not exist', $1::oid USING ERRCODE = '42P01', HINT = 'Name a table that exists.';
+    END IF;
+    INSERT INTO sessionize.dependents (relation, session_id, on_purge) VALUES ($1, $2, $3);
+    -- What follows is for whoever registers a table. A restore makes indexes and keys later.
+    IF NOT EXISTS (SELECT FROM pg_index AS index
+                    WHERE index.indrelid = $1 AND index.indkey[0] = (sessionize.column_numbers($1, ARRAY[$2]))[1]
+                      AND index.indisvalid AND index.indpred IS NULL) THEN
+        RAISE WARNING 'column "%" of table % has no index', $2, $1
+            USING DETAIL = 'Whenever sessions go, the whole table has to be read.',
+                  HINT = format('CREATE INDEX ON %s (%I);', $1, $2);
+    END IF;
+    SELECT held.reference INTO holds FROM sessionize.holding_tables AS held WHERE held.relation = $1 AND NOT held.waits;
+    IF FOUND AND $3 <> 'keep' THEN
+        RAISE WARNING 'foreign key "%" of table % keeps sessions from being purged', holds, $1
+            USING DETAIL = 'A session stays as long as a row of the table names it.',
+                  HINT = 'Drop the foreign key, or make it DEFERRABLE INITIALLY DEFERRED.';
+    END IF;
+    PERFORM sessionize.spare_ids($1, $2);
+END $$;
 COMMENT ON FUNCTION add_session_dependent(regclass, name, text) IS
     'registers a table of yours whose rows belong to sessions. When a session goes, its rows are deleted, detached (the column becomes null) or kept';
 
@@ -150,6 +187,17 @@ COMMENT ON FUNCTION remove_session_dependent(regclass) IS
     'forgets a dependent and leaves its rows alone; from then on they stay when their session goes';
 
 -- ---- the cascade -----------------------------------------------------------------------------------------
+
+CREATE FUNCTION sessionize.ids_of_sessions(sessions bigint[], OUT ids bigint[], OUT meant bigint[])
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+    SET enable_hashjoin = on SET enable_seqscan = on -- which purges turn off for statements of theirs
+AS $$
+BEGIN
+    SELECT sessions || array_agg(merged.absorbed), sessions || array_agg(merged.survivor) INTO ids, meant
+      FROM unnest(sessions) AS asked (id) JOIN sessionize.merged_sessions AS merged ON merged.survivor = asked.id;
+END $$;
+COMMENT ON FUNCTION sessionize.ids_of_sessions(bigint[]) IS
+    'the ids by which rows may name sessions, and which one each means: the sessions themselves, and what became part of them';
 
 CREATE FUNCTION sessionize.cascade() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'sessionize_cascade';
@@ -188,17 +236,6 @@ BEGIN
         -- New sessions come under the lock of the visitor. So lock first, then look again: the second statement sees
         -- what was committed while the first one waited. A DELETE by hand has not locked visitors in order, hence does
         -- not wait.
-CREATE FUNCTION sessionize.ids_of_sessions(sessions bigint[], OUT ids bigint[], OUT meant bigint[])
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
-    SET enable_hashjoin = on SET enable_seqscan = on -- which purges turn off for statements of theirs
-AS $$
-BEGIN
-    SELECT sessions || array_agg(merged.absorbed), sessions || array_agg(merged.survivor) INTO ids, meant
-      FROM unnest(sessions) AS asked (id) JOIN sessionize.merged_sessions AS merged ON merged.survivor = asked.id;
-END $$;
-COMMENT ON FUNCTION sessionize.ids_of_sessions(bigint[]) IS
-    'the ids by which rows may name sessions, and which one each means: the sessions themselves, and what became part of them';
-
         SELECT array_agg(locked.app_id), array_agg(locked.visitor) INTO apps, names
           FROM (SELECT visitor.app_id, visitor.visitor FROM sessionize.visitors AS visitor
                   JOIN (SELECT DISTINCT gone.app_id, gone.visitor FROM gone) AS owner USING (app_id, visitor)

@@ -57,10 +57,11 @@ CREATE TABLE sessionize.dependents (
     on_purge text NOT NULL,
     added_at timestamptz NOT NULL DEFAULT now(),
     added_by name NOT NULL DEFAULT current_user,
-    column_number smallint NOT NULL
+    column_number smallint NOT NULL,
+    mapped_relation oid NOT NULL
 );
 COMMENT ON TABLE sessionize.dependents IS
-    'further tables whose rows belong to a session, and what a purge does with them: delete, detach or keep; see add_session_dependent(). column_number is that of session_id, to follow when it is renamed';
+    'further tables whose rows belong to a session, and what a purge does with them: delete, detach or keep; see add_session_dependent(). column_number is that of session_id in mapped_relation, to follow when it is renamed';
 
 CREATE TABLE sessionize.visitors (
     app_id integer NOT NULL,
@@ -182,7 +183,6 @@ COMMENT ON SEQUENCE sessionize.apps_app_id_seq IS 'where the ids of applications
 COMMENT ON SEQUENCE sessionize.tracked_tables_tracking_id_seq IS 'where tracking numbers come from';
 COMMENT ON SEQUENCE sessionize.session_changes_change_id_seq IS 'where the ids of changes come from';
 
-SELECT pg_catalog.pg_extension_config_dump('sessionize.apps', '');
 CREATE FUNCTION sessionize.raise_session_ids(highest bigint) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -209,6 +209,7 @@ END $$;
 COMMENT ON FUNCTION sessionize.spare_ids(regclass, name) IS
     'sees to it that no new session gets an id that rows of a table have already, from whatever time; gives the lowest and the highest of these';
 
+SELECT pg_catalog.pg_extension_config_dump('sessionize.apps', '');
 SELECT pg_catalog.pg_extension_config_dump('sessionize.apps_app_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('sessionize.tracked_tables', '');
 SELECT pg_catalog.pg_extension_config_dump('sessionize.tracked_tables_tracking_id_seq', '');

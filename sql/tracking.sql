@@ -134,30 +134,34 @@ END $$;
 COMMENT ON FUNCTION sessionize.check_reference(regclass, smallint) IS
     'refuses (55000) a foreign key of the session column that looks for a session before it is written';
 
-CREATE FUNCTION sessionize.check_session_column(events regclass, session_id name) RETURNS void
+CREATE FUNCTION sessionize.check_session_column(relation regclass, session_id name, on_purge text) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     attribute pg_attribute;
 BEGIN
-    PERFORM sessionize.check_column(events, session_id, 'session', '{bigint}');
-    SELECT * INTO attribute FROM pg_attribute AS known WHERE known.attrelid = events AND known.attname = session_id;
+    PERFORM sessionize.check_column(relation, session_id, 'session', '{bigint}');
+    SELECT * INTO attribute FROM pg_attribute AS known WHERE known.attrelid = relation AND known.attname = session_id;
     IF attribute.attgenerated <> '' OR attribute.attidentity <> '' THEN
-        RAISE EXCEPTION 'column "%" of table % is generated', session_id, events
-            USING ERRCODE = '428C9', DETAIL = 'The sessions of events are written into it.',
-                  HINT = 'Name another column; one that does not exist is added.';
+        RAISE EXCEPTION 'column "%" of table % is generated', session_id, relation
+            USING ERRCODE = '428C9', DETAIL = 'The sessions of rows are written into it.',
+                  HINT = 'Name a column that PostgreSQL does not fill itself.';
     END IF;
-    PERFORM sessionize.check_reference(events, attribute.attnum);
+    IF on_purge = 'detach' AND attribute.attnotnull THEN
+        RAISE EXCEPTION 'column "%" of table % cannot be detached', session_id, relation
+            USING ERRCODE = '22023', DETAIL = 'It must not be null.',
+                  HINT = 'Do without the NOT NULL constraint, or use "delete" or "keep".';
+    END IF;
 END $$;
-COMMENT ON FUNCTION sessionize.check_session_column(regclass, name) IS
-    'refuses a session column of the wrong type (42804), that PostgreSQL fills itself (428C9), or whose foreign key would refuse events (55000)';
+COMMENT ON FUNCTION sessionize.check_session_column(regclass, name, text) IS
+    'refuses a session column of the wrong type (42804), that PostgreSQL fills itself (428C9), or that cannot be detached as on_purge says (22023)';
 
 CREATE FUNCTION sessionize.check_trackable(events regclass) RETURNS void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     class pg_class;
-    above regclass;
+    beside regclass;
 BEGIN
     PERFORM sessionize.require_utf8();
     IF events IS NULL THEN
@@ -183,16 +187,15 @@ BEGIN
             USING ERRCODE = '42809', DETAIL = 'It belongs to the system or to this extension.', HINT = 'Track a table of events.';
     END IF;
     PERFORM sessionize.require_owner(events);
-    SELECT tracked.events INTO above FROM sessionize.tracked_tables AS tracked
-     WHERE tracked.events = check_trackable.events
-        OR tracked.events IN (SELECT relid FROM pg_partition_ancestors(check_trackable.events))
-        OR check_trackable.events IN (SELECT relid FROM pg_partition_ancestors(tracked.events));
-    IF above IS NOT NULL THEN
+    beside := sessionize.attached_beside(events);
+    IF EXISTS (SELECT FROM sessionize.tracked_tables AS tracked WHERE tracked.events = beside) THEN
         RAISE EXCEPTION 'table % is already tracked', events
             USING ERRCODE = '55000',
-                  DETAIL = CASE WHEN above <> events THEN format('It shares partitions with %s, which is.', above)
+                  DETAIL = CASE WHEN beside <> events THEN format('It shares partitions with %s, which is.', beside)
                                 ELSE 'A table is tracked for one application at a time.' END,
                   HINT = 'Call untrack_sessions() first to track it in another way.';
+    ELSIF beside IS NOT NULL THEN
+        PERFORM sessionize.refuse_attached(events, beside);
     END IF;
 END $$;
 COMMENT ON FUNCTION sessionize.check_trackable(regclass) IS 'refuses what cannot be tracked, with the reason';
@@ -222,10 +225,10 @@ DECLARE
     app_number integer;
     number integer;
     indexed boolean;
+    ids record;
 BEGIN
     PERFORM sessionize.check_trackable(events);
     IF visitor IS NULL OR occurred_at IS NULL OR session_id IS NULL THEN
-    ids record;
         RAISE EXCEPTION 'columns of visitor, instant and session must not be null'
             USING ERRCODE = '22004', HINT = 'Write track_sessions(''events'', ''visitor_id'', ''occurred_at'').';
     END IF;
@@ -256,7 +259,8 @@ BEGIN
     SELECT known.app_id INTO app_number FROM sessionize.apps AS known WHERE known.app_id = app_number FOR KEY SHARE;
 
     IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = events AND attname = session_id AND NOT attisdropped) THEN
-        PERFORM sessionize.check_session_column(events, session_id);
+        PERFORM sessionize.check_session_column(events, session_id, on_purge);
+        PERFORM sessionize.check_reference(events, (sessionize.column_numbers(events, ARRAY[session_id]))[1]);
     ELSE
         EXECUTE format('ALTER TABLE %s ADD COLUMN %I bigint', events, session_id);
         EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', events, session_id, 'the session of the event, in sessionize.sessions');
@@ -279,10 +283,6 @@ BEGIN
             events)
     RETURNING tracked.tracking_id INTO number;
     PERFORM sessionize.install_triggers(number);
-    RETURN number;
-END $$;
-COMMENT ON FUNCTION track_sessions(regclass, name, name, text, name, name, name, name, name, name, name, name, name, name, text) IS
-    'puts every event inserted into a table into its session from now on: names the columns of visitor and instant, and optionally of kind, arrival, session, customer, IP address, country, channel, cart and currency. Adds the session column and its index where missing. Without app it uses, or makes, the one named after the table. on_purge: what a purge does with the events of a purged session: delete, detach or keep. Gives the tracking_id. The caller must own the table';
     ids := sessionize.spare_ids(events, session_id);
     IF EXISTS (SELECT FROM unnest(ARRAY[ids.lowest, ids.highest]) AS id
                 WHERE id NOTNULL AND NOT EXISTS (SELECT FROM sessionize.sessions AS known WHERE known.session_id = resolve_session(id))) THEN
@@ -292,6 +292,10 @@ COMMENT ON FUNCTION track_sessions(regclass, name, name, text, name, name, name,
                                 'WHERE NOT EXISTS (SELECT FROM sessionize.sessions AS known WHERE known.session_id = %3$s.resolve_session(event.%2$I));',
                                 events, session_id, '@extschema@');
     END IF;
+    RETURN number;
+END $$;
+COMMENT ON FUNCTION track_sessions(regclass, name, name, text, name, name, name, name, name, name, name, name, name, name, text) IS
+    'puts every event inserted into a table into its session from now on: names the columns of visitor and instant, and optionally of kind, arrival, session, customer, IP address, country, channel, cart and currency. Adds the session column and its index where missing. Without app it uses, or makes, the one named after the table. on_purge: what a purge does with the events of a purged session: delete, detach or keep. Gives the tracking_id. The caller must own the table';
 
 CREATE FUNCTION sessionize.install_triggers(tracking integer) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -308,15 +312,16 @@ BEGIN
         updates := format('UPDATE OF %I, %I', tracked.visitor, tracked.occurred_at);
     END IF;
     -- Triggers fire in order of their names: ours see a row as other triggers leave it. Each one costs every statement.
-    EXECUTE format('CREATE TRIGGER zz_sessionize_begin BEFORE INSERT OR %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.begin_sessions(%L)',
+    -- A table that was restored alone has them already, with an argument that means nothing any more.
+    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_begin BEFORE INSERT OR %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.begin_sessions(%L)',
                    updates, tracked.events, tracking);
-    EXECUTE format('CREATE TRIGGER zz_sessionize_assign BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.assign_session(%L)',
+    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_assign BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.assign_session(%L)',
                    tracked.events, tracking);
-    EXECUTE format('CREATE TRIGGER zz_sessionize_record AFTER INSERT ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.record_session(%L)',
+    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_record AFTER INSERT ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.record_session(%L)',
                    tracked.events, tracking);
-    EXECUTE format('CREATE TRIGGER zz_sessionize_correct AFTER UPDATE OF %I, %I ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.correct_session(%L)',
+    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_correct AFTER UPDATE OF %I, %I ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.correct_session(%L)',
                    tracked.visitor, tracked.occurred_at, tracked.events, tracking);
-    EXECUTE format('CREATE TRIGGER zz_sessionize_settle AFTER INSERT OR %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.settle_sessions(%L)',
+    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_settle AFTER INSERT OR %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.settle_sessions(%L)',
                    updates, tracked.events, tracking);
 END $$;
 COMMENT ON FUNCTION sessionize.install_triggers(integer) IS 'makes the triggers of a tracked table';
@@ -351,26 +356,52 @@ COMMENT ON FUNCTION untrack_sessions(regclass) IS
 
 -- What people do to tracked tables.
 
+CREATE FUNCTION sessionize.altered_relations(event text) RETURNS oid[]
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF event = 'sql_drop' THEN
+        RETURN ARRAY(SELECT dropped.objid FROM pg_event_trigger_dropped_objects() AS dropped
+                      WHERE dropped.classid = 'pg_class'::regclass AND dropped.objsubid > 0);
+    END IF;
+    -- What is named changes, and with it the tables that inherit from it or are of its type.
+    RETURN ARRAY(
+        WITH RECURSIVE altered (relation) AS (
+            SELECT command.objid FROM pg_event_trigger_ddl_commands() AS command WHERE command.classid = 'pg_class'::regclass
+             UNION
+            SELECT below.relation
+              FROM altered, LATERAL (SELECT heir.inhrelid FROM pg_inherits AS heir WHERE heir.inhparent = altered.relation
+                                      UNION ALL
+                                     SELECT typed.oid FROM pg_class AS type JOIN pg_class AS typed ON typed.reloftype = type.reltype
+                                      WHERE type.oid = altered.relation AND type.relkind = 'c') AS below (relation)
+        ) SELECT altered.relation FROM altered);
+END $$;
+COMMENT ON FUNCTION sessionize.altered_relations(text) IS
+    'for event triggers: the tables whose columns the command may have changed, or has dropped, by the name of the event';
+
 CREATE FUNCTION sessionize.follow_changes() RETURNS event_trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    altered constant oid[] := sessionize.altered_relations(TG_EVENT);
+    relations constant oid[] := ARRAY(SELECT tracked.events FROM sessionize.tracked_tables AS tracked JOIN pg_class AS class ON class.oid = tracked.events
+                                       WHERE tracked.events = ANY (altered));
     headless sessionize.tracked_tables;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_event_trigger_ddl_commands() AS command
-                     JOIN sessionize.tracked_tables AS tracked ON tracked.events = command.objid
-                    WHERE command.classid = 'pg_class'::regclass) THEN
+    -- A table that was restored from a dump has new column numbers; the names are those of the dump.
+    IF EXISTS (SELECT FROM sessionize.tracked_tables AS tracked WHERE tracked.mapped_relation <> tracked.events) THEN
+        UPDATE sessionize.tracked_tables AS tracked
+           SET mapped_columns = sessionize.column_numbers(tracked.events, sessionize.mapped_columns(tracked)),
+               mapped_relation = tracked.events
+         WHERE tracked.mapped_relation <> tracked.events;
+    END IF;
+    IF relations = '{}' THEN
         RETURN;
     END IF;
-    -- A table that was restored from a dump has new column numbers; the names are those of the dump.
-    UPDATE sessionize.tracked_tables AS tracked
-       SET mapped_columns = sessionize.column_numbers(tracked.events, sessionize.mapped_columns(tracked)),
-           mapped_relation = tracked.events
-     WHERE tracked.mapped_relation <> tracked.events;
     -- The columns of visitor and instant cannot go without their triggers; that of the session would leave merges and
     -- purges of all tables without the place to write to.
     SELECT * INTO headless FROM sessionize.tracked_tables AS tracked
-     WHERE tracked.events IN (SELECT objid FROM pg_event_trigger_ddl_commands())
+     WHERE tracked.events = ANY (relations)
        AND NOT EXISTS (SELECT FROM pg_attribute AS attribute
                         WHERE attribute.attrelid = tracked.events AND attribute.attnum = tracked.mapped_columns[3]
                           AND attribute.atttypid = 'bigint'::regtype AND NOT attribute.attisdropped);
@@ -378,8 +409,6 @@ BEGIN
         RAISE EXCEPTION 'column "%" of table % holds the sessions of its events', headless.session_id, headless.events
             USING ERRCODE = '55000', HINT = 'Call untrack_sessions() first to drop it or to change its type.';
     END IF;
-    PERFORM sessionize.check_reference(tracked.events, tracked.mapped_columns[3]) FROM sessionize.tracked_tables AS tracked
-      WHERE tracked.events IN (SELECT objid FROM pg_event_trigger_ddl_commands());
     UPDATE sessionize.tracked_tables AS tracked
        SET visitor = now_called.names[1], occurred_at = now_called.names[2], session_id = now_called.names[3],
            kind = now_called.names[4], received_at = now_called.names[5], customer = now_called.names[6],
@@ -392,9 +421,12 @@ BEGIN
                              ON attribute.attrelid = known.events AND attribute.attnum = number.number
                             AND NOT attribute.attisdropped) AS names
               FROM sessionize.tracked_tables AS known) AS now_called
-     WHERE now_called.tracking_id = tracked.tracking_id
+     WHERE now_called.tracking_id = tracked.tracking_id AND tracked.events = ANY (relations)
        AND now_called.names[1] IS NOT NULL AND now_called.names[2] IS NOT NULL AND now_called.names[3] IS NOT NULL
        AND now_called.names IS DISTINCT FROM sessionize.mapped_columns(tracked);
+    PERFORM sessionize.check_session_column(tracked.events, tracked.session_id, tracked.on_purge),
+            sessionize.check_reference(tracked.events, tracked.mapped_columns[3])
+       FROM sessionize.tracked_tables AS tracked WHERE tracked.events = ANY (relations);
 END $$;
 COMMENT ON FUNCTION sessionize.follow_changes() IS
     'event trigger: keeps the names of tracked columns true when they are renamed, forgets optional ones that are dropped, and refuses what would make tracking fail';
@@ -417,9 +449,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION sessionize.forget_dropped() IS 'event trigger: a dropped table is tracked no more, depends on no session, and its backfill is forgotten';
 
-CREATE EVENT TRIGGER sessionize_follow_changes ON ddl_command_end WHEN TAG IN ('ALTER TABLE')
+CREATE EVENT TRIGGER sessionize_follow_changes ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE')
     EXECUTE FUNCTION sessionize.follow_changes();
 COMMENT ON EVENT TRIGGER sessionize_follow_changes IS 'keeps the names of tracked columns true';
-CREATE EVENT TRIGGER sessionize_forget_dropped ON sql_drop WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED')
-    EXECUTE FUNCTION sessionize.forget_dropped();
+CREATE EVENT TRIGGER sessionize_follow_drops ON sql_drop EXECUTE FUNCTION sessionize.follow_changes();
+COMMENT ON EVENT TRIGGER sessionize_follow_drops IS 'forgets optional columns that are dropped, whatever they go with';
+CREATE EVENT TRIGGER sessionize_forget_dropped ON sql_drop EXECUTE FUNCTION sessionize.forget_dropped();
 COMMENT ON EVENT TRIGGER sessionize_forget_dropped IS 'forgets tables that are dropped';
