@@ -2,7 +2,8 @@
 //!
 //! The session that the latest event fell into stands in front; the ones before it are logged in
 //! chunks. Events in order of time only append, and events in any other order only append too: the
-//! log is brought in order when it is full and when it is read.
+//! log is brought in order when it is full and when it is read. Sessions that take turns are logged more than once;
+//! joining them when the log is full keeps it at fewer than two entries for each, and two dozen where they are few.
 
 use sessionize_core::packed::PackedSpan;
 use sessionize_core::set::normalize;
@@ -18,20 +19,23 @@ use super::memory::Arena;
 struct State {
     front: PackedSpan,
     rule: u64,
-    newest: *mut Chunk,
+    current: *mut Chunk,
 }
 
 const _: () = assert!(size_of::<State>() == 32);
 
 /// Logged sessions; `capacity` of them follow the head in memory.
+///
+/// The chunks of a visitor form a ring. Up to the current one, which takes the next session, all are full; behind it come
+/// those that are empty, then the oldest.
 #[repr(C)]
 struct Chunk {
-    older: *mut Chunk,
-    /// How many sessions older chunks hold.
+    newer: *mut Chunk,
+    /// How many sessions older chunks hold. Counts where the chunk is not empty, as the order does.
     before: u32,
     used: u32,
     capacity: u32,
-    /// Whether the log and the session in front are in order of time and none joins the next. Counts in the newest chunk.
+    /// Whether the log and the session in front are in order of time and none joins the next. Counts in the current chunk.
     in_order: bool,
 }
 
@@ -43,17 +47,13 @@ const LARGEST_CHUNK: u32 = 1 << 25;
 const SMALLEST_COMPACTED: u32 = 16;
 
 impl Chunk {
-    /// Makes an empty chunk in front of `older`.
+    /// Makes an empty chunk, a ring of its own.
     ///
     /// # Safety
-    /// `chunk` must have room for the head and `capacity` slots, and `older` be null or a live chunk.
-    unsafe fn write(chunk: *mut Chunk, older: *mut Chunk, capacity: u32) {
-        // SAFETY: the caller vouches for the pointers.
-        unsafe {
-            let (before, in_order) =
-                older.as_ref().map_or((0, true), |older| (older.before + older.used, older.in_order));
-            chunk.write(Chunk { older, before, used: 0, capacity, in_order });
-        }
+    /// `chunk` must have room for the head and `capacity` slots.
+    unsafe fn write(chunk: *mut Chunk, capacity: u32) {
+        // SAFETY: the caller vouches for the pointer.
+        unsafe { chunk.write(Chunk { newer: chunk, before: 0, used: 0, capacity, in_order: true }) };
     }
 
     /// The bytes that a chunk takes.
@@ -93,17 +93,17 @@ impl<'a> SessionLog<'a> {
         // SAFETY: the arena gave room for both, aligned to 8; nothing else refers to it.
         unsafe {
             let chunk = state.add(1).cast::<Chunk>();
-            Chunk::write(chunk, std::ptr::null_mut(), capacity);
+            Chunk::write(chunk, capacity);
             Self::write(state, packed_rule, chunk)
         }
     }
 
     /// # Safety
     /// `state` must have room for a state that nothing else refers to.
-    unsafe fn write(state: *mut State, rule: u64, newest: *mut Chunk) -> Self {
+    unsafe fn write(state: *mut State, rule: u64, current: *mut Chunk) -> Self {
         // SAFETY: the caller vouches for the pointer.
         unsafe {
-            state.write(State { front: PackedSpan::NOTHING, rule, newest });
+            state.write(State { front: PackedSpan::NOTHING, rule, current });
             SessionLog { state: &mut *state }
         }
     }
@@ -154,9 +154,9 @@ impl<'a> SessionLog<'a> {
 
     /// Growing backwards may bring the session in front to one in the log.
     fn check_order(&mut self, rule: &Rule, calendar: &mut Calendar, front: &Span) {
-        // SAFETY: `newest` is null or a live chunk of this visitor, and its first `used` slots are written.
+        // SAFETY: `current` is null or a live chunk of this visitor, and its first `used` slots are written.
         unsafe {
-            let Some(chunk) = self.state.newest.as_mut() else { return };
+            let Some(chunk) = self.state.current.as_mut() else { return };
             chunk.in_order &= chunk.used > 0 && {
                 let logged = Chunk::slot(chunk, chunk.used - 1).read().unpack();
                 logged.first < front.first && !rule.joins(calendar, &logged, front)
@@ -187,7 +187,7 @@ impl<'a> SessionLog<'a> {
     pub fn append(&mut self, arena: &mut Arena, pieces: impl ExactSizeIterator<Item = PackedSpan>) {
         let mut missing = pieces.len();
         for piece in pieces {
-            if !self.has_room() {
+            if !self.has_room() && !self.advance() {
                 self.grow(arena, missing);
             }
             self.push(piece);
@@ -197,125 +197,153 @@ impl<'a> SessionLog<'a> {
     }
 
     fn log(&mut self, rule: &Rule, calendar: &mut Calendar, arena: &mut Arena, span: PackedSpan) {
-        if !self.has_room() && !self.compact(rule, calendar) {
-            self.grow(arena, 1);
+        if !self.has_room() && !self.advance() {
+            self.compact(rule, calendar);
+            if !self.has_room() && !self.advance() {
+                self.grow(arena, 1);
+            }
         }
         self.push(span);
     }
 
-    /// Writes into the newest chunk, which must have room.
+    /// Writes into the current chunk, which must have room.
     #[inline]
     fn push(&mut self, span: PackedSpan) {
         assert!(self.has_room());
         // SAFETY: a live chunk of this visitor with room for another span.
         unsafe {
-            let chunk = self.state.newest;
+            let chunk = self.state.current;
             Chunk::slot(chunk, (*chunk).used).write(span);
             (*chunk).used += 1;
         }
     }
 
     fn mark_order(&mut self, in_order: bool) {
-        if let Some(chunk) = self.newest_mut() {
+        if let Some(chunk) = self.current_mut() {
             chunk.in_order &= in_order;
         }
     }
 
     #[inline]
-    fn newest(&self) -> Option<&Chunk> {
-        // SAFETY: `newest` is null or a live chunk of this visitor.
-        unsafe { self.state.newest.as_ref() }
+    fn current(&self) -> Option<&Chunk> {
+        // SAFETY: `current` is null or a live chunk of this visitor.
+        unsafe { self.state.current.as_ref() }
     }
 
     #[inline]
-    fn newest_mut(&mut self) -> Option<&mut Chunk> {
-        // SAFETY: `newest` is null or a live chunk of this visitor.
-        unsafe { self.state.newest.as_mut() }
+    fn current_mut(&mut self) -> Option<&mut Chunk> {
+        // SAFETY: `current` is null or a live chunk of this visitor.
+        unsafe { self.state.current.as_mut() }
     }
 
     #[inline]
     fn has_room(&self) -> bool {
-        self.newest().is_some_and(|chunk| chunk.used < chunk.capacity)
+        self.current().is_some_and(|chunk| chunk.used < chunk.capacity)
     }
 
     fn in_order(&self) -> bool {
-        self.newest().is_none_or(|chunk| chunk.in_order)
+        self.current().is_none_or(|chunk| chunk.in_order)
     }
 
     /// How many sessions, or pieces of them, are logged.
     fn logged(&self) -> u32 {
-        self.newest().map_or(0, |chunk| chunk.before + chunk.used)
+        self.current().map_or(0, |chunk| chunk.before + chunk.used)
     }
 
-    /// Puts a larger chunk in front. An eighth of what there is bounds what is left unused.
+    /// Makes the chunk behind the current one the current one, if it is empty. The current one must be full.
+    fn advance(&mut self) -> bool {
+        let Some(full) = self.current() else { return false };
+        let (next, before, in_order) = (full.newer, full.before + full.used, full.in_order);
+        // SAFETY: the ring holds live chunks; a full one that is alone in it is not empty.
+        unsafe {
+            if (*next).used > 0 {
+                return false;
+            }
+            (*next).before = before;
+            (*next).in_order = in_order;
+        }
+        self.state.current = next;
+        true
+    }
+
+    /// Goes on with a new chunk. An eighth of what there is bounds what is left unused.
     fn grow(&mut self, arena: &mut Arena, needed: usize) {
         let eighth = (self.logged() / 8).next_power_of_two();
         let needed = needed.min(LARGEST_CHUNK as usize) as u32;
         let capacity = eighth.max(needed).clamp(SMALLEST_CHUNK, LARGEST_CHUNK);
         let chunk = arena.take(Chunk::size(capacity)).cast::<Chunk>();
         // SAFETY: the arena gave room for the head and the slots, aligned to 8.
-        unsafe { Chunk::write(chunk, self.state.newest, capacity) };
-        self.state.newest = chunk;
+        unsafe { Chunk::write(chunk, capacity) };
+        match self.current_mut() {
+            Some(full) => {
+                let oldest = std::mem::replace(&mut full.newer, chunk);
+                // SAFETY: just written; nothing else refers to it.
+                unsafe { (*chunk).newer = oldest };
+                self.advance();
+            }
+            None => self.state.current = chunk,
+        }
     }
 
-    /// Joins what belongs together in a full log that is not in order. Whether that made enough room to go on without
-    /// growing.
-    fn compact(&mut self, rule: &Rule, calendar: &mut Calendar) -> bool {
+    /// Joins what belongs together in a full log that is not in order, if that empties a quarter of it: then as many
+    /// sessions again fit in before the log is full once more.
+    fn compact(&mut self, rule: &Rule, calendar: &mut Calendar) {
         if self.in_order() || self.logged() < SMALLEST_COMPACTED {
-            return false;
+            return;
         }
-        let before = self.logged() as usize;
-        let mut spans = Vec::with_capacity(before);
+        let mut spans = Vec::with_capacity(self.logged() as usize);
         self.collect_log(&mut spans);
         normalize(rule, calendar, &mut spans);
         let mut pieces = Vec::with_capacity(spans.len());
         for span in &spans {
             PackedSpan::pack_in_pieces(span, |piece| pieces.push(piece));
         }
-        let worthwhile = pieces.len() <= before / 4 * 3;
-        if worthwhile {
+        if pieces.len() <= self.logged() as usize / 4 * 3 {
             self.refill(&pieces);
         }
-        worthwhile && self.has_room()
     }
 
-    /// Replaces the log by fewer spans, oldest chunk first, so that the newest, which takes further ones, has room.
+    /// Replaces a full log by fewer spans, oldest chunk first.
     fn refill(&mut self, pieces: &[PackedSpan]) {
-        let mut chunks = Vec::new();
-        let mut chunk = self.state.newest;
-        while !chunk.is_null() {
-            chunks.push(chunk);
-            // SAFETY: the chain holds live chunks.
-            chunk = unsafe { (*chunk).older };
-        }
         let mut rest = pieces;
-        for chunk in chunks.iter().rev().copied() {
+        for chunk in self.chunks() {
             // SAFETY: live chunks of this visitor, each filled up to its capacity at most.
             unsafe {
-                let used = rest.len().min((*chunk).capacity as usize);
-                for (index, piece) in rest[..used].iter().enumerate() {
-                    Chunk::slot(chunk, index as u32).write(*piece);
+                let (these, later) = rest.split_at(rest.len().min((*chunk).capacity as usize));
+                for (index, piece) in (0..).zip(these) {
+                    Chunk::slot(chunk, index).write(*piece);
                 }
                 (*chunk).before = (pieces.len() - rest.len()) as u32;
-                (*chunk).used = used as u32;
-                rest = &rest[used..];
+                (*chunk).used = these.len() as u32;
+                (*chunk).in_order = false;
+                if !these.is_empty() {
+                    self.state.current = chunk;
+                }
+                rest = later;
             }
         }
         debug_assert!(rest.is_empty());
     }
 
+    /// All chunks, those with sessions from the oldest to the current one.
+    fn chunks(&self) -> impl Iterator<Item = *mut Chunk> + use<> {
+        let current = self.state.current;
+        // SAFETY: `current` is null or a live chunk, and so is each that the ring goes on to.
+        let newer = |chunk: *mut Chunk| unsafe { chunk.as_ref() }.map(|chunk| chunk.newer);
+        std::iter::successors(newer(current), move |chunk| newer(*chunk).filter(|_| *chunk != current))
+    }
+
+    /// The logged sessions, oldest entry first.
+    fn entries(&self) -> impl Iterator<Item = PackedSpan> {
+        self.chunks().flat_map(|chunk| {
+            // SAFETY: the first `used` slots of a live chunk are written.
+            unsafe { std::slice::from_raw_parts(Chunk::slot(chunk, 0), (*chunk).used as usize) }.iter().copied()
+        })
+    }
+
     /// Appends the logged sessions, oldest entry first.
     fn collect_log(&self, spans: &mut Vec<Span>) {
-        let start = spans.len();
-        let mut chunk = self.state.newest;
-        while !chunk.is_null() {
-            // SAFETY: the chain holds live chunks whose first `used` slots are written.
-            unsafe {
-                spans.extend((0..(*chunk).used).rev().map(|index| Chunk::slot(chunk, index).read().unpack()));
-                chunk = (*chunk).older;
-            }
-        }
-        spans[start..].reverse();
+        spans.extend(self.entries().map(PackedSpan::unpack));
     }
 
     /// Fills `spans` with all sessions, joined and in order of time.
@@ -334,33 +362,16 @@ impl<'a> SessionLog<'a> {
     /// Appends all sessions to `bytes`, as [`PackedSpan::to_bytes`] has them; `spans` is for use in between.
     pub fn pieces(&self, rule: &Rule, calendar: &mut Calendar, spans: &mut Vec<Span>, bytes: &mut Vec<u8>) {
         if self.in_order() {
-            self.copy_log(bytes);
-            if self.state.front != PackedSpan::NOTHING {
-                bytes.extend(self.state.front.to_bytes());
+            let front = Some(self.state.front).filter(|front| *front != PackedSpan::NOTHING);
+            bytes.reserve((self.logged() as usize + 1) * size_of::<PackedSpan>());
+            for piece in self.entries().chain(front) {
+                bytes.extend_from_slice(&piece.to_bytes());
             }
         } else {
             self.collect(rule, calendar, spans);
             for span in spans {
                 PackedSpan::pack_in_pieces(span, |piece| bytes.extend(piece.to_bytes()));
             }
-        }
-    }
-
-    /// Appends the bytes of the logged sessions, oldest entry first.
-    fn copy_log(&self, bytes: &mut Vec<u8>) {
-        const SIZE: usize = size_of::<PackedSpan>();
-        let start = bytes.len();
-        bytes.resize(start + self.logged() as usize * SIZE, 0);
-        let mut chunk = self.state.newest;
-        while !chunk.is_null() {
-            // SAFETY: the chain holds live chunks whose first `used` slots are written.
-            let logged = unsafe {
-                let logged = std::slice::from_raw_parts(Chunk::slot(chunk, 0), (*chunk).used as usize);
-                let place = start + (*chunk).before as usize * SIZE;
-                chunk = (*chunk).older;
-                bytes[place..].chunks_exact_mut(SIZE).zip(logged)
-            };
-            logged.for_each(|(bytes, piece)| bytes.copy_from_slice(&piece.to_bytes()));
         }
     }
 }

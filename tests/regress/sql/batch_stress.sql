@@ -43,4 +43,20 @@ FROM (SELECT 'forwards' AS direction, sessionize(timestamptz '2000-01-01+00' + n
       SELECT 'shuffled', sessionize(timestamptz '2000-01-01+00' + (n::bigint * 7919 % 1000003) * interval '1 hour') FROM generate_series(1, 1000000) AS n) AS visits
 ORDER BY direction;
 
+-- Sessions that take turns, event by event: what a visitor takes depends on the sessions, not on the events.
+CREATE FUNCTION suite.turns(aggregate text, sessions integer, OUT counted bigint, OUT events bigint, OUT is_small boolean) LANGUAGE plpgsql AS $$
+BEGIN
+    -- Read beside the aggregate, the memory is that of the state which has just been finished.
+    EXECUTE format('SELECT session_count(%1$s), event_count(%1$s),
+                           (SELECT sum(used_bytes) FROM pg_backend_memory_contexts WHERE name = ''ExprContext'' AND count(at) > 0) < 20000 + 64 * %2$s
+                    FROM (SELECT timestamptz ''2026-01-01+00'' + n %% %2$s * interval ''1 day'' + n * interval ''1 millisecond'' AS at
+                          FROM (SELECT generate_series(1, 20000) AS n) AS numbers) AS events', aggregate, sessions)
+    INTO counted, events, is_small;
+END $$;
+SELECT aggregate, sessions, turns.*
+FROM (VALUES ('sessionize(at)'), ('sessionize_daily(at, ''Europe/Prague'')')) AS aggregates (aggregate),
+     unnest(ARRAY[1, 2, 3, 10, 15, 16, 17, 40, 1000]) AS sessions, suite.turns(aggregate, sessions) AS turns
+ORDER BY aggregate, sessions;
+DROP FUNCTION suite.turns;
+
 DROP TABLE events;
