@@ -1,10 +1,11 @@
 //! `sessionize`, `sessionize_daily` and `rollup`: one state, one combination, one result.
 
 use pgrx::pg_sys::Datum;
+use sessionize_core::calendar::Calendars;
 use sessionize_core::encoding::{Reader, encode};
 use sessionize_core::instant::is_finite;
 use sessionize_core::packed::PackedSpan;
-use sessionize_core::{Calendar, Error, Rule, Span};
+use sessionize_core::{Error, Rule, Span};
 
 use super::arguments::RuleArguments;
 use crate::pg::call::Call;
@@ -45,7 +46,8 @@ fn add_event(call: &mut Call, site: &mut Site) -> Datum {
     let Some(instant) = call.instant(OCCURRED_AT).filter(|instant| is_finite(*instant)) else {
         return call.pointer_result(state);
     };
-    let RuleArguments { rule, packed, calendar, .. } = &mut site.arguments;
+    let RuleArguments { rule, packed, calendars, .. } = &mut site.arguments;
+    let calendar = &mut calendars.current;
     let mut log = match SessionLog::open(state) {
         Some(log) => log,
         None => SessionLog::create(site.states.current(call), *packed),
@@ -64,7 +66,7 @@ fn add_event(call: &mut Call, site: &mut Site) -> Datum {
 struct SetSite {
     rule: Rule,
     packed: u64,
-    calendar: Calendar,
+    calendars: Calendars,
     arenas: Arenas,
     spans: Vec<Span>,
     bytes: Vec<u8>,
@@ -76,7 +78,7 @@ impl SetSite {
         SetSite {
             rule,
             packed: rule.pack(),
-            calendar: rule.calendar(),
+            calendars: Calendars::new(rule.zone()),
             arenas: Arenas::default(),
             spans: Vec::new(),
             bytes: Vec::new(),
@@ -87,7 +89,7 @@ impl SetSite {
         if packed != self.packed {
             self.rule = Rule::unpack(packed);
             self.packed = packed;
-            self.calendar = self.rule.calendar();
+            self.calendars.follow(self.rule.zone());
         }
     }
 }
@@ -108,7 +110,7 @@ fn add_set(call: &mut Call) -> Datum {
     };
     site.rule.same_as(&log.rule()).or_raise();
     for span in reader {
-        log.add(&site.rule, &mut site.calendar, arena, &span.or_raise());
+        log.add(&site.rule, &mut site.calendars.current, arena, &span.or_raise());
     }
     call.pointer_result(log.handle())
 }
@@ -123,7 +125,7 @@ fn serialize(call: &mut Call) -> Datum {
     site.follow(log.packed_rule());
     site.bytes.clear();
     site.bytes.extend(site.packed.to_ne_bytes());
-    log.pieces(&site.rule, &mut site.calendar, &mut site.spans, &mut site.bytes);
+    log.pieces(&site.rule, &mut site.calendars.current, &mut site.spans, &mut site.bytes);
     call.bytes_result(&site.bytes)
 }
 
@@ -164,7 +166,7 @@ fn finish(call: &mut Call) -> Datum {
         return call.null();
     };
     site.follow(log.packed_rule());
-    log.collect(&site.rule, &mut site.calendar, &mut site.spans);
+    log.collect(&site.rule, &mut site.calendars.current, &mut site.spans);
     site.bytes.clear();
     encode(&site.rule, &site.spans, &mut site.bytes);
     call.bytes_result(&site.bytes)

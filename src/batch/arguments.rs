@@ -1,7 +1,8 @@
 //! The rule that the arguments of a call ask for, worked out once and kept.
 
+use sessionize_core::calendar::Calendars;
 use sessionize_core::instant::DAY;
-use sessionize_core::{Boundary, Calendar, Error, Rule, Zone};
+use sessionize_core::{Boundary, Error, Rule, Zone};
 
 use crate::pg::call::{Call, StoredInterval};
 use crate::pg::error::{OrRaise, Report};
@@ -14,8 +15,8 @@ pub struct RuleArguments {
     pub rule: Rule,
     /// The rule as one number.
     pub packed: u64,
-    /// The calendar that the rule wants.
-    pub calendar: Calendar,
+    /// The calendars of all zones so far; the current one is that which the rule wants.
+    pub calendars: Calendars,
 }
 
 /// An interval as a timeout: positive, at most 366 days of 24 hours, no months.
@@ -32,13 +33,20 @@ pub fn timeout_rule(timeout: StoredInterval, boundary: Boundary) -> Result<Rule,
 impl Default for RuleArguments {
     /// The rule that holds where nothing is asked for.
     fn default() -> Self {
-        Self::new(Rule::default(), None, &[])
+        let rule = Rule::default();
+        let calendars = Calendars::new(rule.zone());
+        RuleArguments { timeout: None, text: Vec::new(), rule, packed: rule.pack(), calendars }
     }
 }
 
 impl RuleArguments {
-    fn new(rule: Rule, timeout: Option<StoredInterval>, text: &[u8]) -> Self {
-        RuleArguments { timeout, text: text.to_vec(), rule, packed: rule.pack(), calendar: rule.calendar() }
+    fn follow(&mut self, rule: Rule, timeout: Option<StoredInterval>, text: &[u8]) {
+        self.timeout = timeout;
+        self.text.clear();
+        self.text.extend_from_slice(text);
+        self.rule = rule;
+        self.packed = rule.pack();
+        self.calendars.follow(rule.zone());
     }
 
     /// Reads `(…, timeout interval, boundary text)` from a position on, where both may be missing from the end.
@@ -56,7 +64,7 @@ impl RuleArguments {
             let parsed =
                 boundary.map_or(Ok(Boundary::default()), |text| Boundary::parse(&String::from_utf8_lossy(text)));
             let rule = parsed.and_then(|boundary| timeout_rule(timeout, boundary)).or_raise();
-            *self = Self::new(rule, Some(timeout), boundary.unwrap_or_default());
+            self.follow(rule, Some(timeout), boundary.unwrap_or_default());
         }
     }
 
@@ -66,7 +74,7 @@ impl RuleArguments {
         let name = call.bytes(position).unwrap_or_else(|| raise_null("time zone", "Name a zone, such as \"UTC\"."));
         if name != self.text || name.is_empty() {
             let zone = Zone::parse(&String::from_utf8_lossy(name)).or_raise();
-            *self = Self::new(Rule::Midnight { zone }, None, name);
+            self.follow(Rule::Midnight { zone }, None, name);
         }
     }
 }

@@ -67,7 +67,8 @@ impl Numbering {
                 }
                 self.direction = direction;
             }
-            let joins = arguments.rule.joins(&mut arguments.calendar, &Span::of(self.latest), &Span::of(instant));
+            let joins =
+                arguments.rule.joins(&mut arguments.calendars.current, &Span::of(self.latest), &Span::of(instant));
             self.number += i64::from(!joins);
         }
         self.latest = instant;

@@ -1,5 +1,6 @@
 //! Local calendar days of IANA time zones, fast enough to be asked for every event.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use chrono::{DateTime, Offset, TimeZone};
@@ -210,5 +211,30 @@ impl Calendar {
             if self.zone.offset_at(middle) == offset { before = middle } else { after = middle }
         }
         after
+    }
+}
+
+/// Calendars of zones that are asked for by turns.
+#[derive(Debug, Clone)]
+pub struct Calendars {
+    /// The calendar that was asked for last.
+    pub current: Calendar,
+    /// The others, by the numbers of their zones.
+    others: BTreeMap<u16, Calendar>,
+}
+
+impl Calendars {
+    /// The calendar of one zone.
+    pub fn new(zone: Zone) -> Self {
+        Calendars { current: Calendar::new(zone), others: BTreeMap::new() }
+    }
+
+    /// Makes the calendar of a zone the current one; what the others know stays.
+    pub fn follow(&mut self, zone: Zone) {
+        if zone != self.current.zone() {
+            let next = self.others.remove(&zone.number()).unwrap_or_else(|| Calendar::new(zone));
+            let previous = std::mem::replace(&mut self.current, next);
+            self.others.insert(previous.zone().number(), previous);
+        }
     }
 }

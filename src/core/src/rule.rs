@@ -96,12 +96,17 @@ impl Rule {
         }
     }
 
-    /// The calendar that [`Rule::joins`] wants: that of the zone, or of UTC where no day counts.
-    pub fn calendar(&self) -> Calendar {
-        match self {
-            Rule::Timeout { .. } => Calendar::new(Zone::default()),
-            Rule::Midnight { zone } => Calendar::new(*zone),
+    /// The zone whose calendar counts, or UTC where no day counts.
+    pub fn zone(&self) -> Zone {
+        match *self {
+            Rule::Timeout { .. } => Zone::default(),
+            Rule::Midnight { zone } => zone,
         }
+    }
+
+    /// The calendar that [`Rule::joins`] wants.
+    pub fn calendar(&self) -> Calendar {
+        Calendar::new(self.zone())
     }
 
     /// The rule as one number, for structures that hold many: [`Rule::unpack`] of the same build

@@ -3,6 +3,7 @@
 mod support;
 
 use proptest::prelude::*;
+use sessionize_core::calendar::Calendars;
 use sessionize_core::instant::{EARLIEST, END_OF_TIME, MINUTE};
 use sessionize_core::rule::{DEFAULT_TIMEOUT, LONGEST_TIMEOUT};
 use sessionize_core::{Boundary, Error, Instant, Rule, SessionSet, Span, Zone};
@@ -127,6 +128,25 @@ fn worked_example() {
     let counts = |rule: Rule| -> Vec<u64> { set_of(rule, &instants).spans().iter().map(|span| span.count).collect() };
     assert_eq!(counts(Rule::default()), [3, 3]);
     assert_eq!(counts(Rule::Midnight { zone: Zone::default() }), [4, 2]);
+}
+
+#[test]
+fn zones_by_turns_keep_what_their_calendars_know() {
+    let zones = ["UTC", "Europe/Prague", "America/St_Johns"].map(|name| Zone::parse(name).unwrap());
+    let mut calendars = Calendars::new(Zone::default());
+    let mut known = || {
+        zones.map(|zone| {
+            calendars.follow(zone);
+            assert_eq!(calendars.current.zone(), zone);
+            let before = format!("{:?}", calendars.current);
+            calendars.current.day_of(0);
+            (before, format!("{:?}", calendars.current))
+        })
+    };
+    let first_time = known();
+    for ((_, learnt), (remembered, _)) in first_time.iter().zip(known()) {
+        assert_eq!(*learnt, remembered);
+    }
 }
 
 #[test]
