@@ -8,6 +8,7 @@ use sessionize_core::packed::PackedSpan;
 use sessionize_core::{Error, Rule, Span};
 
 use super::arguments::RuleArguments;
+use super::sessionset::spans;
 use crate::pg::call::Call;
 use crate::pg::error::OrRaise;
 use crate::pg::memory::Arenas;
@@ -109,8 +110,8 @@ fn add_set(call: &mut Call) -> Datum {
         None => SessionLog::create(arena, site.packed),
     };
     site.rule.same_as(&log.rule()).or_raise();
-    for span in reader {
-        log.add(&site.rule, &mut site.calendars.current, arena, &span.or_raise());
+    for span in spans(reader) {
+        log.add(&site.rule, &mut site.calendars.current, arena, &span);
     }
     call.pointer_result(log.handle())
 }
@@ -168,7 +169,7 @@ fn finish(call: &mut Call) -> Datum {
     site.follow(log.packed_rule());
     log.collect(&site.rule, &mut site.calendars.current, &mut site.spans);
     site.bytes.clear();
-    encode(&site.rule, &site.spans, &mut site.bytes);
+    encode(&site.rule, &site.spans, &mut site.bytes).or_raise();
     call.bytes_result(&site.bytes)
 }
 

@@ -3,26 +3,32 @@
 use pgrx::pg_sys::Datum;
 use sessionize_core::encoding::{Reader, decode, encode};
 use sessionize_core::instant::is_finite;
+use sessionize_core::set::{self, Totals};
 use sessionize_core::{SessionSet, Span, text};
 
-use crate::pg::call::Call;
+use crate::pg::call::{Call, interruptible};
 use crate::pg::error::OrRaise;
-use crate::pg::rows::{Value, give_rows};
+use crate::pg::rows::{Value, give_each, give_rows};
 use crate::pg_function;
 
 fn encoded(call: &mut Call, set: &SessionSet) -> Datum {
     let mut bytes = Vec::new();
-    encode(set.rule(), set.spans(), &mut bytes);
+    encode(set.rule(), set.spans(), &mut bytes).or_raise();
     call.bytes_result(&bytes)
 }
 
-/// The functions below are STRICT: PostgreSQL never passes them NULL.
-fn set_argument(call: &Call) -> SessionSet {
-    decode(call.bytes(0).unwrap_or_default()).or_raise()
+/// A stored set, which nothing but storage has touched. The functions below are STRICT: PostgreSQL never passes them NULL.
+fn stored<'a>(call: &Call<'a>) -> Reader<'a> {
+    Reader::new(call.bytes(0).unwrap_or_default()).or_raise()
 }
 
-fn spans(call: &Call) -> impl Iterator<Item = Span> {
-    Reader::new(call.bytes(0).unwrap_or_default()).or_raise().map(OrRaise::or_raise)
+/// The sessions of a stored set, one by one.
+pub fn spans<'a>(reader: Reader<'a>) -> impl Iterator<Item = Span> + use<'a> {
+    interruptible(reader).map(OrRaise::or_raise)
+}
+
+fn totals(call: &Call) -> Totals {
+    spans(stored(call)).collect()
 }
 
 fn input(call: &mut Call) -> Datum {
@@ -31,8 +37,9 @@ fn input(call: &mut Call) -> Datum {
 }
 
 fn output(call: &mut Call) -> Datum {
-    let set = set_argument(call);
-    call.cstring_result(&text::write(&set))
+    let reader = stored(call);
+    let rule = reader.rule();
+    call.cstring_result(|out| text::write(&rule, spans(reader), out))
 }
 
 fn receive(call: &mut Call) -> Datum {
@@ -46,29 +53,29 @@ fn send(call: &mut Call) -> Datum {
 }
 
 fn session_count(call: &mut Call) -> Datum {
-    let count = Reader::new(call.bytes(0).unwrap_or_default()).or_raise().remaining();
+    let count = stored(call).remaining();
     call.bigint(count as i64)
 }
 
 fn event_count(call: &mut Call) -> Datum {
-    let count = set_argument(call).event_count();
+    let count = totals(call).event_count();
     call.bigint(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 fn total_duration(call: &mut Call) -> Datum {
-    let total = set_argument(call).total_duration();
+    let total = totals(call).total_duration();
     call.interval_result(total)
 }
 
 fn average_duration(call: &mut Call) -> Datum {
-    match set_argument(call).average_duration() {
+    match totals(call).average_duration() {
         Some(average) => call.interval_result(average),
         None => call.null(),
     }
 }
 
 fn bounce_rate(call: &mut Call) -> Datum {
-    match set_argument(call).bounce_rate() {
+    match totals(call).bounce_rate() {
         Some(rate) => call.float(rate),
         None => call.null(),
     }
@@ -85,13 +92,15 @@ fn row(number: usize, span: Span) -> [Value; 5] {
 }
 
 fn session_spans(call: &mut Call) -> Datum {
-    let rows: Vec<_> = (1..).zip(spans(call)).map(|(number, span)| row(number, span)).collect();
-    give_rows(call, &rows)
+    let rows = (1..).zip(spans(stored(call))).map(|(number, span)| row(number, span));
+    give_each(call, rows)
 }
 
 fn session_at(call: &mut Call) -> Datum {
     let instant = call.instant(1).filter(|instant| is_finite(*instant));
-    let found = instant.and_then(|instant| set_argument(call).session_at(instant));
+    let reader = stored(call);
+    let rule = reader.rule();
+    let found = instant.and_then(|instant| set::session_at(&rule, spans(reader), instant));
     let rows: Vec<_> = found.into_iter().map(|(number, span)| row(number, span)).collect();
     give_rows(call, &rows)
 }

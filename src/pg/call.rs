@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, c_void};
+use std::fmt;
 
 use pgrx::pg_sys;
 use sessionize_core::{Instant, Micros};
 
+use super::error::{Report, SqlState};
 use super::unguarded;
 
 /// Defines a function for `LANGUAGE c`: the exported symbol and its version record. The body
@@ -190,6 +192,9 @@ impl<'a> Call<'a> {
     /// A varlena value: `bytea` or `sessionset`.
     pub fn bytes_result(&mut self, bytes: &[u8]) -> pg_sys::Datum {
         let size = bytes.len() + pg_sys::VARHDRSZ;
+        if size > LARGEST_VALUE {
+            raise_too_large();
+        }
         // SAFETY: the allocation has room for the header and the bytes.
         unsafe {
             let value = pg_sys::palloc(size).cast::<pg_sys::varlena>();
@@ -199,15 +204,12 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A `cstring`.
-    pub fn cstring_result(&mut self, text: &str) -> pg_sys::Datum {
-        // SAFETY: the allocation has room for the text and its end.
-        unsafe {
-            let copy = pg_sys::palloc(text.len() + 1).cast::<u8>();
-            std::ptr::copy_nonoverlapping(text.as_ptr(), copy, text.len());
-            *copy.add(text.len()) = 0;
-            pg_sys::Datum::from(copy)
-        }
+    /// A `cstring`, which `write` writes piece by piece.
+    pub fn cstring_result(&mut self, write: impl FnOnce(&mut TextResult) -> fmt::Result) -> pg_sys::Datum {
+        let mut text = TextResult::new();
+        write(&mut text).expect("writing into memory either works or ends the statement");
+        text.push(b"\0");
+        pg_sys::Datum::from(text.start)
     }
 
     /// What this call site keeps from call to call; made at the first call and dropped with the
@@ -225,6 +227,66 @@ impl<'a> Call<'a> {
             &mut *site.fn_extra.cast::<T>()
         }
     }
+}
+
+/// The most bytes that PostgreSQL puts into one piece of memory, and so into one value: a byte less than 1 GB.
+const LARGEST_VALUE: usize = 0x3fff_ffff;
+
+#[cold]
+fn raise_too_large() -> ! {
+    Report::new(SqlState::ERRCODE_PROGRAM_LIMIT_EXCEEDED, "value is too large")
+        .detail(format!("A value has at most {LARGEST_VALUE} bytes."))
+        .hint("Bring together fewer sessions in one set; session_spans() gives those of a large set as rows.")
+        .raise()
+}
+
+/// A text that grows in PostgreSQL's memory, and ends with an error where it gets too large.
+pub struct TextResult {
+    start: *mut u8,
+    length: usize,
+    capacity: usize,
+}
+
+impl TextResult {
+    fn new() -> Self {
+        const SMALLEST: usize = 256;
+        // SAFETY: an ordinary allocation.
+        TextResult { start: unsafe { pg_sys::palloc(SMALLEST) }.cast(), length: 0, capacity: SMALLEST }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if bytes.len() > self.capacity - self.length {
+            self.grow(bytes.len());
+        }
+        // SAFETY: there is room for the bytes behind those that are there.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.add(self.length), bytes.len()) };
+        self.length += bytes.len();
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        let needed = self.length + more;
+        if needed > LARGEST_VALUE {
+            raise_too_large();
+        }
+        self.capacity = (self.capacity * 2).clamp(needed, LARGEST_VALUE);
+        // SAFETY: `start` is what PostgreSQL gave last.
+        self.start = unsafe { pg_sys::repalloc(self.start.cast(), self.capacity) }.cast();
+    }
+}
+
+impl fmt::Write for TextResult {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// The items, between which the statement can be cancelled.
+pub fn interruptible<T>(items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    items.inspect(|_| {
+        pgrx::check_for_interrupts!();
+    })
 }
 
 /// A text in the current memory context.

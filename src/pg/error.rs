@@ -68,6 +68,7 @@ impl From<Error> for Report {
             | Error::DifferentRules(..) => SqlState::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::ForeignVersion(_) | Error::CorruptBytes(_) => SqlState::ERRCODE_INVALID_BINARY_REPRESENTATION,
             Error::InvalidText(_) => SqlState::ERRCODE_INVALID_TEXT_REPRESENTATION,
+            Error::OutOfMemory => SqlState::ERRCODE_OUT_OF_MEMORY,
         };
         let mut report = Report::new(state, error.to_string()).hint(error.hint());
         report.detail = error.detail();

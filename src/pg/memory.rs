@@ -1,11 +1,19 @@
-//! Memory of aggregates: blocks of a PostgreSQL memory context, carved without a header per piece.
+//! Memory of aggregates: blocks of a PostgreSQL memory context, carved without a header per piece; vectors that may be large.
 
 use std::ffi::c_void;
 
 use pgrx::pg_sys;
+use sessionize_core::Error;
 
 use super::call::Call;
+use super::error::OrRaise;
 use super::unguarded;
+
+/// Makes room for more items. Where there is no memory the statement ends (53200): a vector that grows by itself would end
+/// the server process.
+pub fn reserve<T>(items: &mut Vec<T>, more: usize) {
+    items.try_reserve(more).map_err(Error::from).or_raise();
+}
 
 /// Calls `function(argument)` when `context` is reset or deleted.
 ///

@@ -9,7 +9,7 @@ use sessionize_core::packed::PackedSpan;
 use sessionize_core::set::normalize;
 use sessionize_core::{Calendar, Rule, Span};
 
-use super::memory::Arena;
+use super::memory::{Arena, reserve};
 
 /// One visitor's sessions. Lives in an [`Arena`] and is only ever reached through [`SessionLog`].
 ///
@@ -291,12 +291,16 @@ impl<'a> SessionLog<'a> {
         if self.in_order() || self.logged() < SMALLEST_COMPACTED {
             return;
         }
-        let mut spans = Vec::with_capacity(self.logged() as usize);
+        let mut spans = Vec::new();
         self.collect_log(&mut spans);
         normalize(rule, calendar, &mut spans);
-        let mut pieces = Vec::with_capacity(spans.len());
+        let mut pieces = Vec::new();
+        reserve(&mut pieces, spans.len());
         for span in &spans {
-            PackedSpan::pack_in_pieces(span, |piece| pieces.push(piece));
+            PackedSpan::pack_in_pieces(span, |piece| {
+                reserve(&mut pieces, 1);
+                pieces.push(piece);
+            });
         }
         if pieces.len() <= self.logged() as usize / 4 * 3 {
             self.refill(&pieces);
@@ -343,6 +347,8 @@ impl<'a> SessionLog<'a> {
 
     /// Appends the logged sessions, oldest entry first.
     fn collect_log(&self, spans: &mut Vec<Span>) {
+        // One more, for the session in front.
+        reserve(spans, self.logged() as usize + 1);
         spans.extend(self.entries().map(PackedSpan::unpack));
     }
 
@@ -363,14 +369,18 @@ impl<'a> SessionLog<'a> {
     pub fn pieces(&self, rule: &Rule, calendar: &mut Calendar, spans: &mut Vec<Span>, bytes: &mut Vec<u8>) {
         if self.in_order() {
             let front = Some(self.state.front).filter(|front| *front != PackedSpan::NOTHING);
-            bytes.reserve((self.logged() as usize + 1) * size_of::<PackedSpan>());
+            reserve(bytes, (self.logged() as usize + 1) * size_of::<PackedSpan>());
             for piece in self.entries().chain(front) {
                 bytes.extend_from_slice(&piece.to_bytes());
             }
         } else {
             self.collect(rule, calendar, spans);
+            reserve(bytes, spans.len() * size_of::<PackedSpan>());
             for span in spans {
-                PackedSpan::pack_in_pieces(span, |piece| bytes.extend(piece.to_bytes()));
+                PackedSpan::pack_in_pieces(span, |piece| {
+                    reserve(bytes, size_of::<PackedSpan>());
+                    bytes.extend(piece.to_bytes());
+                });
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::calendar::Zone;
 use crate::error::{Error, Result};
 use crate::instant::{Instant, Micros};
 use crate::rule::{Boundary, Rule};
-use crate::set::{SessionSet, is_normal};
+use crate::set::{SessionSet, is_normal, push};
 use crate::span::Span;
 
 /// The version of the format that [`encode`] writes.
@@ -26,8 +26,12 @@ const TIMEOUT_EXCLUSIVE: u8 = 0;
 const TIMEOUT_INCLUSIVE: u8 = 1;
 const MIDNIGHT: u8 = 2;
 
-/// Appends the bytes of a set of normal spans.
-pub fn encode(rule: &Rule, spans: &[Span], bytes: &mut Vec<u8>) {
+/// The most bytes that the head takes, with the longest name of a zone, or that a session takes.
+const LARGEST_PART: usize = 300;
+
+/// Appends the bytes of a set of normal spans; fails where there is no memory for them.
+pub fn encode(rule: &Rule, spans: &[Span], bytes: &mut Vec<u8>) -> Result<()> {
+    bytes.try_reserve(LARGEST_PART)?;
     bytes.push(VERSION);
     match *rule {
         Rule::Timeout { timeout, boundary } => {
@@ -43,11 +47,13 @@ pub fn encode(rule: &Rule, spans: &[Span], bytes: &mut Vec<u8>) {
     push_varint(bytes, spans.len() as u64);
     let mut previous: Instant = 0;
     for span in spans {
+        bytes.try_reserve(LARGEST_PART)?;
         push_varint(bytes, zigzag(span.first.wrapping_sub(previous)));
         push_varint(bytes, span.last.wrapping_sub(span.first) as u64);
         push_varint(bytes, span.count);
         previous = span.last;
     }
+    Ok(())
 }
 
 /// Reads bytes that [`encode`] wrote and that nothing but storage has touched.
@@ -63,7 +69,7 @@ impl<'a> Reader<'a> {
     pub fn new(mut bytes: &'a [u8]) -> Result<Self> {
         let version = take_byte(&mut bytes)?;
         if version != VERSION {
-            return Err(Error::ForeignVersion(version));
+            return Err(Error::ForeignVersion(version.into()));
         }
         let rule = match take_byte(&mut bytes)? {
             tag @ (TIMEOUT_EXCLUSIVE | TIMEOUT_INCLUSIVE) => {
@@ -122,15 +128,15 @@ pub fn decode(bytes: &[u8]) -> Result<SessionSet> {
     let rule = reader.rule();
     let mut spans = Vec::new();
     for span in reader.by_ref() {
-        spans.push(span?);
+        push(&mut spans, span?)?;
     }
     if !reader.bytes.is_empty() {
         return Err(Error::CorruptBytes("more bytes than sessions"));
     }
-    if !is_normal(&rule, &mut rule.calendar(), &spans) {
+    if !is_normal(&rule, &spans) {
         return Err(Error::CorruptBytes("impossible sessions"));
     }
-    Ok(SessionSet::from_spans(rule, spans))
+    Ok(SessionSet::from_normal(rule, spans))
 }
 
 fn zigzag(value: i64) -> u64 {

@@ -1,5 +1,7 @@
 //! What can be wrong with a rule or a stored set, in words for the person who caused it.
 
+use std::borrow::Cow;
+use std::collections::TryReserveError;
 use std::fmt;
 
 /// The result of anything that checks its input.
@@ -18,11 +20,28 @@ pub enum Error {
     /// Two sets, or two events of one set, follow different rules.
     DifferentRules(String, String),
     /// The bytes were written by a later version of the format.
-    ForeignVersion(u8),
+    ForeignVersion(u64),
     /// The bytes are not a session set.
     CorruptBytes(&'static str),
     /// The text is not a session set.
     InvalidText(String),
+    /// There is no memory for the sessions of a set.
+    OutOfMemory,
+}
+
+/// What somebody has given, short enough for a message.
+fn shortened(given: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 200;
+    match given.char_indices().nth(LONGEST) {
+        Some((end, _)) => Cow::Owned(format!("{}...", &given[..end])),
+        None => Cow::Borrowed(given),
+    }
+}
+
+impl From<TryReserveError> for Error {
+    fn from(_: TryReserveError) -> Self {
+        Error::OutOfMemory
+    }
 }
 
 impl Error {
@@ -36,8 +55,8 @@ impl Error {
                 crate::encoding::VERSION
             )),
             Error::CorruptBytes(what) => Some(format!("The bytes hold {what}.")),
-            Error::InvalidText(what) => Some(what.clone()),
-            Error::UnknownBoundary(_) | Error::UnknownZone(_) => None,
+            Error::InvalidText(what) => Some(shortened(what).into_owned()),
+            Error::UnknownBoundary(_) | Error::UnknownZone(_) | Error::OutOfMemory => None,
         }
     }
 
@@ -55,6 +74,7 @@ impl Error {
             Error::ForeignVersion(_) => "Install the version of pg_sessionize that wrote the value, or a later one.",
             Error::CorruptBytes(_) => "Send the bytes exactly as sessionset's binary output gave them.",
             Error::InvalidText(_) => "Write the value exactly as sessionset's text output gives it.",
+            Error::OutOfMemory => "Bring together fewer sessions in one set, or give the server more memory.",
         }
     }
 }
@@ -63,12 +83,13 @@ impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::TimeoutOutOfRange(_) => write!(formatter, "inactivity timeout is out of range"),
-            Error::UnknownBoundary(given) => write!(formatter, "boundary \"{given}\" is not known"),
-            Error::UnknownZone(given) => write!(formatter, "time zone \"{given}\" is not known"),
+            Error::UnknownBoundary(given) => write!(formatter, "boundary \"{}\" is not known", shortened(given)),
+            Error::UnknownZone(given) => write!(formatter, "time zone \"{}\" is not known", shortened(given)),
             Error::DifferentRules(..) => write!(formatter, "session sets of different rules cannot be merged"),
             Error::ForeignVersion(_) => write!(formatter, "session set has a format version that is not known"),
             Error::CorruptBytes(_) => write!(formatter, "session set bytes are corrupt"),
             Error::InvalidText(_) => write!(formatter, "invalid text for a session set"),
+            Error::OutOfMemory => write!(formatter, "out of memory"),
         }
     }
 }

@@ -1,32 +1,32 @@
 //! The JSON text of a session set, for people and for `pg_dump`.
 
-use chrono::{DateTime, Datelike, SecondsFormat};
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use chrono::{DateTime, Datelike, Timelike};
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use crate::calendar::Zone;
 use crate::encoding::VERSION;
 use crate::error::{Error, Result};
 use crate::instant::{EARLIEST, END_OF_TIME, EPOCH_UNIX_SECONDS, Instant, Micros};
 use crate::rule::{Boundary, Rule};
-use crate::set::{SessionSet, is_normal};
+use crate::set::{SessionSet, is_normal, push};
 use crate::span::Span;
 
 /// Flat, with every field named here, so that a field nobody knows is refused and not lost.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with version, policy, what the policy needs, and sessions")]
 struct Document {
-    version: u8,
+    version: u64,
     policy: Policy,
-    #[serde(skip_serializing_if = "Option::is_none")]
     timeout_microseconds: Option<Micros>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     boundary: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     time_zone: Option<String>,
-    sessions: Vec<SessionText>,
+    sessions: Sessions,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Policy {
     Timeout,
@@ -34,19 +34,21 @@ enum Policy {
 }
 
 impl Document {
-    fn new(set: &SessionSet) -> Self {
-        let sessions = set.spans().iter().map(|span| SessionText {
-            started_at: span.first.into(),
-            last_event_at: span.last.into(),
-            event_count: span.count,
-        });
-        let (policy, timeout_microseconds, boundary, time_zone) = match set.rule() {
-            Rule::Timeout { timeout, boundary } => {
-                (Policy::Timeout, Some(*timeout), Some(boundary.name().to_owned()), None)
-            }
-            Rule::Midnight { zone } => (Policy::Midnight, None, None, Some(zone.name().to_owned())),
+    /// Reads a document of this version. Others are told by their version, whatever else they hold.
+    fn parse(text: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u64,
+        }
+        let version = match serde_json::from_str::<Document>(text) {
+            Ok(document) if document.version == u64::from(VERSION) => return Ok(document),
+            Ok(document) => document.version,
+            Err(problem) => match serde_json::from_str::<Versioned>(text) {
+                Ok(Versioned { version }) if version != u64::from(VERSION) => version,
+                _ => return Err(Error::InvalidText(format!("{problem}."))),
+            },
         };
-        Document { version: VERSION, policy, timeout_microseconds, boundary, time_zone, sessions: sessions.collect() }
+        Err(Error::ForeignVersion(version))
     }
 
     fn rule(&self) -> Result<Rule> {
@@ -60,7 +62,38 @@ impl Document {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+/// The sessions of a document, or what is wrong with them.
+struct Sessions(Result<Vec<Span>>);
+
+impl<'de> Deserialize<'de> for Sessions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_seq(SessionsVisitor)
+    }
+}
+
+struct SessionsVisitor;
+
+impl<'de> Visitor<'de> for SessionsVisitor {
+    type Value = Sessions;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of sessions")
+    }
+
+    /// One session after the other, so that the texts of instants do not pile up.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> std::result::Result<Sessions, A::Error> {
+        let mut spans = Ok(Vec::new());
+        while let Some(session) = sequence.next_element::<SessionText>()? {
+            spans = spans.and_then(|mut spans| {
+                push(&mut spans, session.span()?)?;
+                Ok(spans)
+            });
+        }
+        Ok(Sessions(spans))
+    }
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with started_at, last_event_at and event_count")]
 struct SessionText {
     started_at: InstantText,
@@ -68,8 +101,14 @@ struct SessionText {
     event_count: u64,
 }
 
+impl SessionText {
+    fn span(&self) -> Result<Span> {
+        Ok(Span { first: self.started_at.read()?, last: self.last_event_at.read()?, count: self.event_count })
+    }
+}
+
 /// RFC 3339 in UTC for the years 1 to 9999, else microseconds since 2000-01-01 00:00 UTC.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(untagged, expecting = "an instant is a text as RFC 3339 has it or a number of microseconds")]
 enum InstantText {
     Rfc3339(String),
@@ -77,18 +116,6 @@ enum InstantText {
 }
 
 const EPOCH_UNIX_MICROS: i64 = EPOCH_UNIX_SECONDS * 1_000_000;
-
-impl From<Instant> for InstantText {
-    fn from(instant: Instant) -> Self {
-        instant
-            .checked_add(EPOCH_UNIX_MICROS)
-            .and_then(DateTime::from_timestamp_micros)
-            .filter(|moment| (1..=9999).contains(&moment.year()))
-            .map_or(InstantText::Microseconds(instant), |moment| {
-                InstantText::Rfc3339(moment.to_rfc3339_opts(SecondsFormat::AutoSi, true))
-            })
-    }
-}
 
 impl InstantText {
     fn read(&self) -> Result<Instant> {
@@ -108,33 +135,53 @@ impl InstantText {
     }
 }
 
-/// The text of a set.
-pub fn write(set: &SessionSet) -> String {
-    serde_json::to_string(&Document::new(set)).expect("a document of strings and numbers can be written")
+/// Writes an instant as [`InstantText`] reads it.
+fn write_instant(instant: Instant, out: &mut impl fmt::Write) -> fmt::Result {
+    let moment = instant.checked_add(EPOCH_UNIX_MICROS).and_then(DateTime::from_timestamp_micros);
+    let Some(moment) = moment.filter(|moment| (1..=9999).contains(&moment.year())) else {
+        return write!(out, "{instant}");
+    };
+    let (year, month, day) = (moment.year(), moment.month(), moment.day());
+    let (hour, minute, second) = (moment.hour(), moment.minute(), moment.second());
+    write!(out, "\"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+    match moment.timestamp_subsec_micros() {
+        0 => {}
+        micros if micros % 1000 == 0 => write!(out, ".{:03}", micros / 1000)?,
+        micros => write!(out, ".{micros:06}")?,
+    }
+    out.write_str("Z\"")
+}
+
+/// Writes the text of a set, session by session. Nothing in it has to be escaped.
+pub fn write(rule: &Rule, spans: impl Iterator<Item = Span>, out: &mut impl fmt::Write) -> fmt::Result {
+    write!(out, r#"{{"version":{VERSION},"#)?;
+    match rule {
+        Rule::Timeout { timeout, boundary } => {
+            let boundary = boundary.name();
+            write!(out, r#""policy":"timeout","timeout_microseconds":{timeout},"boundary":"{boundary}","#)?;
+        }
+        Rule::Midnight { zone } => write!(out, r#""policy":"midnight","time_zone":"{}","#, zone.name())?,
+    }
+    out.write_str(r#""sessions":["#)?;
+    for (place, span) in spans.enumerate() {
+        out.write_str(if place == 0 { r#"{"started_at":"# } else { r#",{"started_at":"# })?;
+        write_instant(span.first, out)?;
+        out.write_str(r#","last_event_at":"#)?;
+        write_instant(span.last, out)?;
+        write!(out, r#","event_count":{}}}"#, span.count)?;
+    }
+    out.write_str("]}")
 }
 
 /// Reads what [`write`] wrote, and any JSON of that shape.
 pub fn read(text: &str) -> Result<SessionSet> {
-    let document: Document = serde_json::from_str(text).map_err(|problem| Error::InvalidText(format!("{problem}.")))?;
-    if document.version != VERSION {
-        return Err(Error::ForeignVersion(document.version));
-    }
+    let document = Document::parse(text)?;
     let rule = document.rule()?;
-    let spans = document
-        .sessions
-        .iter()
-        .map(|session| {
-            Ok(Span {
-                first: session.started_at.read()?,
-                last: session.last_event_at.read()?,
-                count: session.event_count,
-            })
-        })
-        .collect::<Result<Vec<Span>>>()?;
-    if !is_normal(&rule, &mut rule.calendar(), &spans) {
+    let spans = document.sessions.0?;
+    if !is_normal(&rule, &spans) {
         return Err(Error::InvalidText(
             "The sessions are out of order, overlap, or have impossible counts.".to_owned(),
         ));
     }
-    Ok(SessionSet::from_spans(rule, spans))
+    Ok(SessionSet::from_normal(rule, spans))
 }

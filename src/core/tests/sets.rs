@@ -6,8 +6,17 @@ use proptest::prelude::*;
 use sessionize_core::calendar::Calendars;
 use sessionize_core::instant::{EARLIEST, END_OF_TIME, MINUTE};
 use sessionize_core::rule::{DEFAULT_TIMEOUT, LONGEST_TIMEOUT};
+use sessionize_core::set::{self, Totals};
 use sessionize_core::{Boundary, Error, Instant, Rule, SessionSet, Span, Zone};
 use support::*;
+
+fn totals(set: &SessionSet) -> Totals {
+    set.spans().iter().copied().collect()
+}
+
+fn session_at(set: &SessionSet, instant: Instant) -> Option<(usize, Span)> {
+    set::session_at(set.rule(), set.spans().iter().copied(), instant)
+}
 
 proptest! {
     #[test]
@@ -69,6 +78,7 @@ proptest! {
     fn counts_and_durations_add_up((rule, instants) in cases()) {
         let set = set_of(rule, &instants);
         let spans = set.spans();
+        let set = totals(&set);
         prop_assert_eq!(set.event_count(), instants.len() as u64);
         prop_assert_eq!(set.total_duration(), spans.iter().map(|span| span.last - span.first).sum::<i64>());
         let singles = spans.iter().filter(|span| span.count == 1).count();
@@ -87,13 +97,24 @@ proptest! {
     ) {
         let set = set_of(Rule::timeout(timeout, Boundary::Exclusive).unwrap(), &instants);
         for instant in &instants {
-            let (number, span) = set.session_at(*instant).expect("an event is in a session");
+            let (number, span) = session_at(&set, *instant).expect("an event is in a session");
             prop_assert!(span.covers(*instant));
             prop_assert_eq!(set.spans()[number - 1], span);
         }
         for pair in set.spans().windows(2).filter(|pair| pair[1].first - pair[0].last > 1) {
-            prop_assert_eq!(set.session_at(pair[0].last + 1), None);
-            prop_assert_eq!(set.session_at(pair[1].first - 1), None);
+            prop_assert_eq!(session_at(&set, pair[0].last + 1), None);
+            prop_assert_eq!(session_at(&set, pair[1].first - 1), None);
+        }
+    }
+
+    #[test]
+    fn session_at_finds_the_day_of_every_event((zone, instants) in nights()) {
+        let set = set_of(Rule::Midnight { zone: zone.into() }, &instants);
+        let mut calendar = set.rule().calendar();
+        for instant in &instants {
+            let (number, span) = session_at(&set, *instant).expect("an event is in a session");
+            prop_assert_eq!(set.spans()[number - 1], span);
+            prop_assert_eq!(calendar.day_of(span.first), calendar.day_of(*instant));
         }
     }
 
@@ -130,6 +151,20 @@ fn worked_example() {
     assert_eq!(counts(Rule::Midnight { zone: Zone::default() }), [4, 2]);
 }
 
+/// On 29 October 2006, one minute after midnight, St. John's went back to 23:01: both days have events after the other's.
+#[test]
+fn days_that_overlap_have_their_own_events() {
+    let rule = Rule::Midnight { zone: Zone::parse("America/St_Johns").unwrap() };
+    let [noon, after_midnight, again_before, noon_after] =
+        ["2006-10-28T12:00:00Z", "2006-10-29T02:30:30Z", "2006-10-29T03:00:00Z", "2006-10-29T12:00:00Z"].map(at);
+    let set = set_of(rule, &[noon, after_midnight, again_before, noon_after]);
+    let numbers = [noon, after_midnight, again_before, noon_after, again_before + 1, after_midnight - 1];
+    assert_eq!(
+        numbers.map(|instant| session_at(&set, instant).map(|(number, _)| number)),
+        [1, 2, 1, 2, 2, 1].map(Some)
+    );
+}
+
 #[test]
 fn zones_by_turns_keep_what_their_calendars_know() {
     let zones = ["UTC", "Europe/Prague", "America/St_Johns"].map(|name| Zone::parse(name).unwrap());
@@ -163,9 +198,9 @@ fn both_ends_of_time_fit_into_one_set() {
     {
         let set = set_of(rule, &ends);
         assert_eq!(set.spans().iter().map(|span| span.count).collect::<Vec<_>>(), [2, 2]);
-        assert_eq!(set.session_at(EARLIEST).map(|(number, _)| number), Some(1));
-        assert_eq!(set.session_at(END_OF_TIME - 1).map(|(number, _)| number), Some(2));
-        assert_eq!(set.session_at(0), None);
+        assert_eq!(session_at(&set, EARLIEST).map(|(number, _)| number), Some(1));
+        assert_eq!(session_at(&set, END_OF_TIME - 1).map(|(number, _)| number), Some(2));
+        assert_eq!(session_at(&set, 0), None);
     }
 }
 
@@ -177,6 +212,7 @@ fn the_longest_possible_spans_do_not_overflow() {
     set.merge(&set.clone()).unwrap();
     set.merge(&set.clone()).unwrap();
     assert_eq!(set.spans().len(), 1);
+    let set = totals(&set);
     assert_eq!(set.event_count(), i64::MAX as u64, "counts stop at PostgreSQL's largest bigint");
     assert_eq!(set.total_duration(), i64::MAX);
     assert_eq!(set.average_duration(), Some(i64::MAX));

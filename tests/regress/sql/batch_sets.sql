@@ -68,6 +68,49 @@ FROM (SELECT rollup(sessions ORDER BY place) AS sessions
             UNION ALL SELECT 3, sessions FROM huge WHERE event_count(sessions) = 9223372036854775807) AS parts) AS visit,
      session_spans(sessions) AS span;
 
+-- On 29 October 2006, one minute after midnight, St. John's went back to 23:01: for an hour both days have sessions.
+SELECT at AT TIME ZONE 'America/St_Johns' AS local_time, visit.session_number, visit.started_at, visit.last_event_at
+FROM (VALUES (timestamptz '2006-10-28 12:00+00'), ('2006-10-29 02:30:30+00'), ('2006-10-29 03:00+00'), ('2006-10-29 12:00+00')) AS events (at),
+     LATERAL (SELECT sessionize_daily(event, 'America/St_Johns') AS sessions
+              FROM unnest(ARRAY[timestamptz '2006-10-28 12:00+00', '2006-10-29 02:30:30+00', '2006-10-29 03:00+00', '2006-10-29 12:00+00']) AS event) AS visits,
+     session_at(sessions, at) AS visit
+ORDER BY at;
+
+-- Egypt took up summer time again in 2023. A set from before that was known, as it lies on disk: a day of Tripoli, which has
+-- the offset that Cairo had, under Cairo's name.
+CREATE CAST (bytea AS sessionset) WITHOUT FUNCTION;
+CREATE TABLE outdated AS
+SELECT overlay(sessionset_send(day) PLACING '\x020c' || convert_to('Africa/Cairo', 'UTF8') FROM 2 FOR 2 + length('Africa/Tripoli'))::sessionset AS sessions
+FROM (SELECT sessionize_daily(at, 'Africa/Tripoli') AS day
+      FROM unnest(ARRAY[timestamptz '2023-04-30 22:00+00', '2023-05-01 21:59+00', '2023-05-01 22:00+00']) AS at) AS days;
+DROP CAST (bytea AS sessionset);
+SELECT sessions, session_count(sessions), event_count(sessions), total_duration(sessions) FROM outdated;
+SELECT sessions::text::sessionset::text = sessions::text AS through_text FROM outdated;
+SELECT span.* FROM outdated, session_spans(sessions) AS span;
+SELECT visit.session_number FROM outdated, session_at(sessions, '2023-05-01 12:00+00') AS visit;
+SELECT event_count(rollup(sessions)) FROM outdated, generate_series(1, 2);
+DROP TABLE outdated;
+
+-- Equality: the same rule and the same sessions, however they came about.
+SELECT sessionize(at) = (SELECT sessionize(at ORDER BY at DESC) FROM unnest(ARRAY[timestamptz '2026-01-01+00', '2026-01-02+00']) AS at) AS shuffled,
+       sessionize(at) = sessionize(at, '30 minutes', 'EXCLUSIVE') AS same_rule,
+       sessionize(at) = sessionize(at, '31 minutes') AS other_rule,
+       sessionize(at) <> sessionize(at + interval '1 microsecond') AS other_time,
+       sessionize(at) = sessionize(at)::text::sessionset AS through_text,
+       sessionize(at) = NULL AS unknown
+FROM unnest(ARRAY[timestamptz '2026-01-01+00', '2026-01-02+00']) AS at;
+CREATE TABLE twice AS
+SELECT n, sessionize(timestamptz '2026-01-01+00' + n % 3 * interval '1 day') AS sessions FROM generate_series(1, 9) AS n GROUP BY n;
+SELECT count(*) FROM (SELECT DISTINCT sessions FROM twice) AS sets;
+SELECT min(n), count(*) FROM twice GROUP BY sessions ORDER BY min(n);
+SELECT count(*) FROM twice AS one JOIN twice AS other USING (sessions);
+CREATE INDEX ON twice USING hash (sessions);
+SET enable_seqscan = off;
+SELECT suite.plan_has('SELECT * FROM twice WHERE sessions = (SELECT sessions FROM twice WHERE n = 1)', 'twice_sessions_idx') AS by_index;
+SELECT count(*) FROM twice WHERE sessions = (SELECT sessions FROM twice WHERE n = 1);
+RESET enable_seqscan;
+DROP TABLE twice;
+
 -- Sets of different rules.
 SELECT suite.complaint(format('SELECT rollup(sessions) FROM (SELECT %s AS sessions UNION ALL SELECT %s) AS parts', one, other)) AS complaint
 FROM (VALUES ('sessionize(now())', 'sessionize(now(), ''1 hour'')'),
