@@ -47,12 +47,14 @@ impl Report {
     /// Ends the statement with this error.
     #[cold]
     pub fn raise(self) -> ! {
-        let mut report = ErrorReport::new(self.state, self.message, "pg_sessionize");
+        // For PostgreSQL a text ends where a zero byte is.
+        let whole = |text: String| text.replace('\0', "\\0");
+        let mut report = ErrorReport::new(self.state, whole(self.message), "pg_sessionize");
         if let Some(detail) = self.detail {
-            report = report.set_detail(detail);
+            report = report.set_detail(whole(detail));
         }
         if let Some(hint) = self.hint {
-            report = report.set_hint(hint);
+            report = report.set_hint(whole(hint));
         }
         report.report(PgLogLevel::ERROR);
         unreachable!("reporting an error does not return")

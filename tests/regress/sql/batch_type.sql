@@ -63,6 +63,14 @@ FROM unnest(ARRAY[
     '{"version":1,"policy":"timeout","timeout_microseconds":1,"boundary":"exclusive","sessions":[{"started_at":9223372036854775807,"last_event_at":9223372036854775807,"event_count":1}]}'
 ]) AS given;
 
+-- What a later version has added, a character that no text can hold, and input that is not repeated at full length.
+SELECT suite.complaint(format('SELECT %L::sessionset', given)) AS complaint
+FROM unnest(ARRAY[
+    '{"version":2,"policy":"timeout","timeout_microseconds":1,"boundary":"exclusive","sessions":[],"origin":"x"}',
+    '{"version":1,"policy":"weekly\u0000","sessions":[]}',
+    '{"version":1,"policy":"midnight","time_zone":"' || repeat('x', 100000) || '","sessions":[]}'
+]) AS given;
+
 -- Bytes from elsewhere. In binary COPY a bytea looks as a sessionset does, so any bytes can be offered.
 CREATE FUNCTION suite.receive(bytes bytea) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
