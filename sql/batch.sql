@@ -27,6 +27,38 @@ COMMENT ON FUNCTION sessionset_out(sessionset) IS 'sessionset to JSON text';
 COMMENT ON FUNCTION sessionset_recv(internal) IS 'binary form to sessionset; corrupt or foreign bytes are refused (22P03)';
 COMMENT ON FUNCTION sessionset_send(sessionset) IS 'sessionset to its binary form';
 
+-- Equal sets have equal bytes. That lets rows that hold sets be compared: for GROUP BY, DISTINCT, and REPLICA IDENTITY FULL.
+
+CREATE FUNCTION sessionset_eq(sessionset, sessionset) RETURNS boolean
+    AS 'byteaeq' LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION sessionset_ne(sessionset, sessionset) RETURNS boolean
+    AS 'byteane' LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION sessionset_hash(sessionset) RETURNS integer
+    AS 'hashvarlena' LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE;
+CREATE FUNCTION sessionset_hash_extended(sessionset, bigint) RETURNS bigint
+    AS 'hashvarlenaextended' LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE;
+CREATE OPERATOR = (
+    FUNCTION = sessionset_eq, LEFTARG = sessionset, RIGHTARG = sessionset,
+    COMMUTATOR = =, NEGATOR = <>, RESTRICT = eqsel, JOIN = eqjoinsel, HASHES
+);
+CREATE OPERATOR <> (
+    FUNCTION = sessionset_ne, LEFTARG = sessionset, RIGHTARG = sessionset,
+    COMMUTATOR = <>, NEGATOR = =, RESTRICT = neqsel, JOIN = neqjoinsel
+);
+CREATE OPERATOR CLASS sessionset_ops DEFAULT FOR TYPE sessionset USING hash AS
+    OPERATOR 1 =,
+    FUNCTION 1 sessionset_hash(sessionset),
+    FUNCTION 2 sessionset_hash_extended(sessionset, bigint);
+
+COMMENT ON FUNCTION sessionset_eq(sessionset, sessionset) IS 'implementation of =';
+COMMENT ON FUNCTION sessionset_ne(sessionset, sessionset) IS 'implementation of <>';
+COMMENT ON FUNCTION sessionset_hash(sessionset) IS 'hash of a set, for sessionset_ops';
+COMMENT ON FUNCTION sessionset_hash_extended(sessionset, bigint) IS 'hash of a set with a seed, for sessionset_ops';
+COMMENT ON OPERATOR = (sessionset, sessionset) IS 'whether rule and sessions are the same';
+COMMENT ON OPERATOR <> (sessionset, sessionset) IS 'whether rule or sessions differ';
+COMMENT ON OPERATOR CLASS sessionset_ops USING hash IS 'equality of session sets';
+COMMENT ON OPERATOR FAMILY sessionset_ops USING hash IS 'equality of session sets';
+
 -- Support functions of the aggregates. Their first argument is internal, so SQL cannot call them.
 
 CREATE FUNCTION sessionize_transition(internal, timestamptz) RETURNS internal
