@@ -207,7 +207,7 @@ BEGIN
     ELSIF named IS NULL THEN
         RAISE EXCEPTION 'session with token "%" does not exist', left(token, 100)
             USING ERRCODE = 'P0002',
-                  HINT = 'Pass a whole token. list_sessions(search => …) finds sessions by a part of it.';
+                  HINT = 'Pass a whole token. list_sessions(search => ...) finds sessions by a part of it.';
     END IF;
     RETURN named;
 END $$;

@@ -1,4 +1,4 @@
--- Values as people read them.
+-- Values as people read them. Characters beyond ASCII are numbers here: the script must load in any encoding.
 
 CREATE FUNCTION sessionize.flag(country text) RETURNS text
     AS 'MODULE_PATHNAME', 'sessionize_flag' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
@@ -12,7 +12,7 @@ COMMENT ON FUNCTION sessionize.country_code(text) IS
 CREATE FUNCTION sessionize.cart_text(items integer, value text, currency text) RETURNS text
     AS 'MODULE_PATHNAME', 'sessionize_cart_text' LANGUAGE c IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION sessionize.cart_text(integer, text, text) IS
-    'a cart as in "2 items · 3,124.75 USD", with the decimals of the currency; NULL without items and value';
+    'a cart as in "2 items", a middle dot and "3,124.75 USD", with the decimals of the currency; NULL without items and value';
 
 CREATE FUNCTION sessionize.time_ago(instant timestamptz, now timestamptz) RETURNS text
     AS 'MODULE_PATHNAME', 'sessionize_time_ago' LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE;
@@ -21,17 +21,17 @@ COMMENT ON FUNCTION sessionize.time_ago(timestamptz, timestamptz) IS 'a distance
 CREATE FUNCTION sessionize.short_token(token text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT CASE WHEN length(token) > 12 THEN left(token, 11) || '…' ELSE token END;
+    SELECT CASE WHEN length(token) > 12 THEN left(token, 11) || chr(8230) ELSE token END;
 END;
-COMMENT ON FUNCTION sessionize.short_token(text) IS 'a token cut as in "I7D_WJdza-g…"';
+COMMENT ON FUNCTION sessionize.short_token(text) IS 'the first 11 characters of a longer token, and an ellipsis';
 
 CREATE FUNCTION sessionize.session_icon(cart_items integer, customer text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT CASE WHEN cart_items > 0 THEN '🛒' WHEN customer IS NOT NULL THEN '👤' ELSE '👁' END;
+    SELECT CASE WHEN cart_items > 0 THEN chr(128722) WHEN customer IS NOT NULL THEN chr(128100) ELSE chr(128065) END;
 END;
 COMMENT ON FUNCTION sessionize.session_icon(integer, text) IS
-    'what type of session it is: 🛒 with a cart, 👤 of a known customer, 👁 of somebody who looks around';
+    'what type of session it is: a cart, a bust for a known customer, an eye for somebody who looks around';
 
 CREATE FUNCTION sessionize.status_color(status text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -4,7 +4,7 @@ CREATE FUNCTION sessionize.read_search(search text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- a token may come from a list, where it is cut
-    SELECT nullif(coalesce(nullif(regexp_replace(bare.text, '[\s\u00a0…]+$', ''), ''), bare.text), '')
+    SELECT nullif(coalesce(nullif(regexp_replace(bare.text, '[\s\u00a0\u2026]+$', ''), ''), bare.text), '')
       FROM regexp_replace(search, '^[\s\u00a0]+|[\s\u00a0]+$', '', 'g') AS bare (text);
 END;
 COMMENT ON FUNCTION sessionize.read_search(text) IS

@@ -4,7 +4,7 @@ use sessionize_core::calendar::Calendars;
 use sessionize_core::instant::DAY;
 use sessionize_core::{Boundary, Error, Rule, Zone};
 
-use crate::pg::call::{Call, StoredInterval};
+use crate::pg::call::{Call, StoredInterval, utf8};
 use crate::pg::error::{OrRaise, Report};
 
 /// What the arguments of a call asked for last, and the rule that this gave.
@@ -61,8 +61,7 @@ impl RuleArguments {
         let boundary =
             (given > 1).then(|| call.bytes(position + 1).unwrap_or_else(|| raise_null("boundary", BOUNDARIES)));
         if self.timeout != Some(timeout) || boundary.is_some_and(|text| text != self.text) {
-            let parsed =
-                boundary.map_or(Ok(Boundary::default()), |text| Boundary::parse(&String::from_utf8_lossy(text)));
+            let parsed = boundary.map_or(Ok(Boundary::default()), |text| Boundary::parse(&utf8(text)));
             let rule = parsed.and_then(|boundary| timeout_rule(timeout, boundary)).or_raise();
             self.follow(rule, Some(timeout), boundary.unwrap_or_default());
         }
@@ -73,7 +72,7 @@ impl RuleArguments {
     pub fn refresh_zone(&mut self, call: &Call, position: usize) {
         let name = call.bytes(position).unwrap_or_else(|| raise_null("time zone", "Name a zone, such as \"UTC\"."));
         if name != self.text || name.is_empty() {
-            let zone = Zone::parse(&String::from_utf8_lossy(name)).or_raise();
+            let zone = Zone::parse(&utf8(name)).or_raise();
             self.follow(Rule::Midnight { zone }, None, name);
         }
     }

@@ -120,14 +120,14 @@ impl<'a> Call<'a> {
 
     /// A `text` argument.
     pub fn text(&self, index: usize) -> Option<Cow<'a, str>> {
-        self.bytes(index).map(String::from_utf8_lossy)
+        self.bytes(index).map(utf8)
     }
 
     /// A `cstring` argument.
     pub fn cstring(&self, index: usize) -> Option<Cow<'a, str>> {
         self.datum(index).map(|datum| {
             // SAFETY: a cstring is passed as a pointer to its terminated bytes.
-            unsafe { CStr::from_ptr(datum.cast_mut_ptr()) }.to_string_lossy()
+            utf8(unsafe { CStr::from_ptr(datum.cast_mut_ptr()) }.to_bytes())
         })
     }
 
@@ -225,6 +225,29 @@ impl<'a> Call<'a> {
                 site.fn_extra = value.cast();
             }
             &mut *site.fn_extra.cast::<T>()
+        }
+    }
+}
+
+/// Whether PostgreSQL's texts are in UTF8, as Rust's are.
+pub(super) fn is_utf8_database() -> bool {
+    // SAFETY: it only looks at a setting of the database.
+    unsafe { pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_UTF8 as i32 }
+}
+
+/// A text of PostgreSQL's, which is in the encoding of the database.
+pub fn utf8(bytes: &[u8]) -> Cow<'_, str> {
+    if bytes.is_ascii() || is_utf8_database() {
+        return String::from_utf8_lossy(bytes);
+    }
+    // SAFETY: the bytes are as many as said. What comes back is either them or a terminated text of its own.
+    unsafe {
+        let given = bytes.as_ptr().cast();
+        let converted = pg_sys::pg_server_to_any(given, bytes.len() as i32, pg_sys::pg_enc::PG_UTF8 as i32);
+        if std::ptr::eq(converted, given) {
+            String::from_utf8_lossy(bytes)
+        } else {
+            CStr::from_ptr(converted).to_string_lossy()
         }
     }
 }

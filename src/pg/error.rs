@@ -10,6 +10,7 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::{ErrorReport, pgrx_extern_c_guard};
 use sessionize_core::Error;
 
+use super::call::is_utf8_database;
 use super::unguarded;
 
 /// An error on its way to the client.
@@ -47,8 +48,16 @@ impl Report {
     /// Ends the statement with this error.
     #[cold]
     pub fn raise(self) -> ! {
-        // For PostgreSQL a text ends where a zero byte is.
-        let whole = |text: String| text.replace('\0', "\\0");
+        // For PostgreSQL a text ends where a zero byte is, and it would take UTF8 for the encoding of the database.
+        let is_utf8 = is_utf8_database();
+        let whole = |text: String| -> String {
+            let shown = |character: char| match character {
+                '\0' => "\\0".to_owned(),
+                _ if is_utf8 || character.is_ascii() => character.to_string(),
+                _ => character.escape_unicode().to_string(),
+            };
+            text.chars().map(shown).collect()
+        };
         let mut report = ErrorReport::new(self.state, whole(self.message), "pg_sessionize");
         if let Some(detail) = self.detail {
             report = report.set_detail(whole(detail));

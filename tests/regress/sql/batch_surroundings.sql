@@ -50,6 +50,7 @@ DROP TABLE events, expected;
 -- In a schema of its own, in other encodings.
 SELECT current_database() AS here \gset
 CREATE DATABASE sessionize_latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;
+CREATE DATABASE sessionize_japanese ENCODING 'EUC_JP' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;
 CREATE DATABASE sessionize_ascii ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;
 
 \c sessionize_latin
@@ -64,6 +65,14 @@ WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e'
 DROP EXTENSION pg_sessionize;
 SELECT count(*) AS left_behind FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE n.nspname IN ('Odd Name', 'sessionize');
 
+\c sessionize_japanese
+CREATE EXTENSION pg_sessionize;
+SELECT sessionize_daily('2026-01-01 10:00+00', 'Asia/Tokyo') AS sessions;
+SELECT session_count(sessionize(timestamptz '2026-01-01+00' + n * interval '1 hour')) FROM generate_series(1, 10) AS n;
+SET client_encoding = 'UTF8';
+SELECT sessionize_daily('2026-01-01 10:00+00', '東京');
+DROP EXTENSION pg_sessionize;
+
 \c sessionize_ascii
 CREATE EXTENSION pg_sessionize;
 SELECT session_count(sessionize(timestamptz '2026-01-01+00' + n * interval '1 hour')) FROM generate_series(1, 10) AS n;
@@ -72,4 +81,5 @@ DROP EXTENSION pg_sessionize;
 
 \c :here
 DROP DATABASE sessionize_latin;
+DROP DATABASE sessionize_japanese;
 DROP DATABASE sessionize_ascii;
