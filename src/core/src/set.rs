@@ -42,8 +42,8 @@ fn is_possible(rule: &Rule, span: &Span) -> bool {
     in_range && (1..=MOST_EVENTS).contains(&span.count) && filled()
 }
 
-/// A day that has been lived through twice.
-const LONGEST_DAY: Micros = 2 * DAY;
+/// No day reaches it, lived through twice or joined with the next one because the zone data changed.
+const LONGEST_DAY: Micros = 3 * DAY;
 
 /// Whether spans are as [`normalize`] leaves them: each possible, in order, none joining the next.
 ///
