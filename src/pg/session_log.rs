@@ -285,8 +285,8 @@ impl<'a> SessionLog<'a> {
         }
     }
 
-    /// Joins what belongs together in a full log that is not in order, if that empties a quarter of it: then as many
-    /// sessions again fit in before the log is full once more.
+    /// Joins what belongs together in a full log that is not in order, if that empties a quarter of it. Where it does, the
+    /// next time is a quarter of the log away; where it does not, the log grows by an eighth.
     fn compact(&mut self, rule: &Rule, calendar: &mut Calendar) {
         if self.in_order() || self.logged() < SMALLEST_COMPACTED {
             return;
