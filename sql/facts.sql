@@ -44,12 +44,12 @@ SELECT session.session_id, app.name AS app, session.visitor, session.customer, s
        session.cancelled_at IS NOT NULL AS cancelled,
        (SELECT count(*) FROM (SELECT FROM sessionize.sessions AS other
                                WHERE other.app_id = session.app_id AND other.ip = session.ip
-                                 AND other.started_at BETWEEN session.started_at - interval '24 hours' AND session.started_at + interval '24 hours'
+                                 AND other.started_at BETWEEN sessionize.earlier(session.started_at, '24 hours') AND sessionize.later(session.started_at, '24 hours')
                                LIMIT 100) AS others) AS sessions_of_ip_in_a_day,
        (SELECT count(*) FILTER (WHERE others.cart_items > 0)
           FROM (SELECT other.cart_items FROM sessionize.sessions AS other
                  WHERE other.app_id = session.app_id AND other.ip = session.ip
-                   AND other.started_at BETWEEN session.started_at - interval '24 hours' AND session.started_at + interval '24 hours'
+                   AND other.started_at BETWEEN sessionize.earlier(session.started_at, '24 hours') AND sessionize.later(session.started_at, '24 hours')
                  ORDER BY other.started_at LIMIT 100) AS others) AS carts_of_ip_in_a_day,
        history.sessions_in_a_day AS sessions_of_visitor_in_a_day,
        -- most visitors come once a day: counting different values is dear
@@ -57,7 +57,7 @@ SELECT session.session_id, app.name AS app, session.visitor, session.customer, s
            (SELECT count(DISTINCT past.country)
               FROM (SELECT other.country FROM sessionize.sessions AS other
                      WHERE other.app_id = session.app_id AND other.visitor = session.visitor
-                       AND other.started_at BETWEEN session.started_at - interval '24 hours' AND session.started_at
+                       AND other.started_at BETWEEN sessionize.earlier(session.started_at, '24 hours') AND session.started_at
                      ORDER BY other.started_at DESC LIMIT 100) AS past) END AS countries_of_visitor_in_a_day,
        history.carts AS carts_of_visitor,
        history.conversions AS conversions_of_visitor,
@@ -70,14 +70,14 @@ SELECT session.session_id, app.name AS app, session.visitor, session.customer, s
              WHERE norm.app_id = session.app_id AND norm.currency = coalesce(session.currency, '')) END AS cart_value_deviation
   FROM sessionize.sessions AS session
   JOIN sessionize.apps AS app ON app.app_id = session.app_id,
-       LATERAL (SELECT count(*) FILTER (WHERE past.started_at >= session.started_at - interval '24 hours') AS sessions_in_a_day,
+       LATERAL (SELECT count(*) FILTER (WHERE past.started_at >= sessionize.earlier(session.started_at, '24 hours')) AS sessions_in_a_day,
                        count(*) FILTER (WHERE past.cart_items > 0) AS carts,
                        count(past.converted_at) AS conversions,
                        count(past.cancelled_at) AS cancellations,
                        coalesce(bool_or(past.risk = 'restricted' AND past.session_id <> session.session_id), false) AS restricted_before
                   FROM (SELECT other.* FROM sessionize.sessions AS other
                          WHERE other.app_id = session.app_id AND other.visitor = session.visitor
-                           AND other.started_at BETWEEN session.started_at - 30 * interval '24 hours' AND session.started_at
+                           AND other.started_at BETWEEN sessionize.earlier(session.started_at, '720 hours') AND session.started_at
                          ORDER BY other.started_at DESC LIMIT 100) AS past) AS history;
 COMMENT ON VIEW sessionize.session_facts IS 'what conditions of sessionize.risk_rules can ask of a session';
 COMMENT ON COLUMN sessionize.session_facts.events_per_minute IS 'how fast events followed the first one; a session counts as at least a second long';

@@ -173,7 +173,7 @@ DECLARE
 BEGIN
     RETURN QUERY
         WITH by_visitor AS (
-            SELECT width_bucket(max(session.last_event_at) - interval '1 microsecond', limits) AS passed,
+            SELECT width_bucket(sessionize.earlier(max(session.last_event_at), '1 microsecond'), limits) AS passed,
                    count(*) FILTER (WHERE session.expires_at <= now()) AS sessions,
                    count(*) FILTER (WHERE session.expires_at <= now() AND session.customer IS NULL) AS anonymous_sessions,
                    sum((session.event_count + session.passive_count)::float8) FILTER (WHERE session.expires_at <= now()) AS events

@@ -111,7 +111,7 @@ COMMENT ON FUNCTION cancel_session(bigint, text) IS
 CREATE FUNCTION sessionize.moment_after(facts_at timestamptz[], VARIADIC places integer[]) RETURNS timestamptz
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT greatest(now(), max(facts_at[place]) + interval '1 microsecond') FROM unnest(places) AS place;
+    SELECT sessionize.later(greatest(now() - interval '1 microsecond', max(facts_at[place])), '1 microsecond') FROM unnest(places) AS place;
 END;
 COMMENT ON FUNCTION sessionize.moment_after(timestamptz[], integer[]) IS
     'now, or just after the instants of some facts of a session where their events are ahead of it';

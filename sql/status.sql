@@ -1,5 +1,21 @@
 -- The status of a session, and what makes sessions of one status quick to find.
 
+CREATE FUNCTION sessionize.earlier(instant timestamptz, distance interval) RETURNS timestamptz
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT greatest(instant, '4714-11-24 00:00+00 BC'::timestamptz + distance) - distance;
+END;
+COMMENT ON FUNCTION sessionize.earlier(timestamptz, interval) IS
+    'the instant so long before another one that is not null, or the first that there is';
+
+CREATE FUNCTION sessionize.later(instant timestamptz, distance interval) RETURNS timestamptz
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT least(instant, '294276-12-31 23:59:59.999999+00'::timestamptz - distance) + distance;
+END;
+COMMENT ON FUNCTION sessionize.later(timestamptz, interval) IS
+    'the instant so long after another one that is not null, or the last that there is';
+
 CREATE FUNCTION sessionize.session_status(
     converted_at timestamptz, cancelled_at timestamptz, closes_at timestamptz, expires_at timestamptz,
     at timestamptz, inclusive boolean
@@ -133,7 +149,8 @@ COMMENT ON FUNCTION sessionize.status_condition(sessionize.apps, text, timestamp
 CREATE FUNCTION sessionize.latest_start(app sessionize.apps, status text, at timestamptz) RETURNS timestamptz
     LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT at - CASE status WHEN 'closed' THEN app.shortest_timeout WHEN 'expired' THEN app.shortest_timeout + app.shortest_grace END;
+    SELECT sessionize.earlier(at, CASE status WHEN 'closed' THEN app.shortest_timeout
+                                              WHEN 'expired' THEN app.shortest_timeout + app.shortest_grace END);
 END;
 COMMENT ON FUNCTION sessionize.latest_start(sessionize.apps, text, timestamptz) IS
     'no session of that status can have started later; NULL where nothing is known of it';
@@ -147,7 +164,7 @@ BEGIN ATOMIC
               format('session.last_event_day < %L AND session.opened_at - session.started_at >= ''1 minute'' AND session.opened_at >= %L',
                      last_event.day, reach.earliest)]
         ELSE ARRAY['true'] END
-      FROM (SELECT at - app.longest_timeout - CASE WHEN status = 'closed' THEN app.longest_grace ELSE '0' END) AS reach (earliest),
+      FROM (SELECT sessionize.earlier(at, app.longest_timeout + CASE WHEN status = 'closed' THEN app.longest_grace ELSE '0' END)) AS reach (earliest),
            LATERAL (SELECT (reach.earliest AT TIME ZONE 'UTC')::date) AS last_event (day);
 END;
 COMMENT ON FUNCTION sessionize.recent_conditions(sessionize.apps, text, timestamptz) IS
@@ -165,13 +182,13 @@ BEGIN ATOMIC
         WHEN status = 'expired' THEN ARRAY[
             format('%s AND session.last_event_day < %L', outcome.open, long_ago.day),
             format('%s AND session.last_event_day BETWEEN %L AND %L AND %s', outcome.open, long_ago.day,
-                   ((at - app.shortest_timeout - app.shortest_grace) AT TIME ZONE 'UTC')::date, sessionize.state_condition(app, status, at))]
+                   (sessionize.latest_start(app, status, at) AT TIME ZONE 'UTC')::date, sessionize.state_condition(app, status, at))]
         ELSE ARRAY(SELECT concat_ws(' AND ', sessionize.status_condition(app, status, at), recent)
                      FROM unnest(sessionize.recent_conditions(app, status, at)) AS recent) END,
         CASE WHEN status = 'expired' THEN
             format('%s AND session.last_event_day < %L AND session.opened_at - session.started_at >= ''1 minute'' AND session.opened_at >= %L AND NOT (%s)',
                    outcome.open, long_ago.day, reach.earliest, sessionize.state_condition(app, status, at)) END
-      FROM (SELECT at - app.longest_timeout - app.longest_grace) AS reach (earliest),
+      FROM (SELECT sessionize.earlier(at, app.longest_timeout + app.longest_grace)) AS reach (earliest),
            LATERAL (SELECT (reach.earliest AT TIME ZONE 'UTC')::date) AS long_ago (day),
            (VALUES ('session.cancelled_at IS NULL AND session.converted_at IS NULL')) AS outcome (open);
 END;

@@ -2,7 +2,7 @@
 
 use crate::calendar::Calendar;
 use crate::facts::{Facts, absorb};
-use crate::instant::{DAY, HOUR, Instant, Micros, is_finite};
+use crate::instant::{DAY, HOUR, Instant, LATEST, Micros, is_finite};
 use crate::rule::{Boundary, Rule};
 use crate::span::Span;
 
@@ -216,7 +216,8 @@ impl Session {
         self.facts = self.facts.take().filter(|facts| facts.iter().any(Option::is_some));
     }
 
-    /// Moves closing and expiry to where the latest event and the opening put them; never backwards.
+    /// Moves closing and expiry to where the latest event and the opening put them; never backwards, and never to where
+    /// PostgreSQL could not read them again.
     fn reschedule(&mut self, app: &App, calendar: &mut Calendar) {
         let ends = match app.rule {
             Rule::Timeout { timeout, .. } => self.last.saturating_add(timeout),
@@ -225,8 +226,8 @@ impl Session {
                 calendar.start_of(day + 1)
             }
         };
-        self.closes_at = self.closes_at.max(ends).max(self.opened_at);
-        let latest = self.last.max(self.opened_at).saturating_add(REOPENABLE);
+        self.closes_at = self.closes_at.max(ends).max(self.opened_at).min(LATEST);
+        let latest = self.last.max(self.opened_at).saturating_add(REOPENABLE).min(LATEST);
         self.expires_at = self.expires_at.max(self.closes_at.saturating_add(app.grace).min(latest));
     }
 }

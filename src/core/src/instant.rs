@@ -19,6 +19,8 @@ pub const DAY: Micros = 24 * HOUR;
 pub const EARLIEST: Instant = -211_813_488_000_000_000;
 /// The first instant after the last one of PostgreSQL's `timestamptz`: 294277-01-01 00:00, UTC.
 pub const END_OF_TIME: Instant = 9_223_371_331_200_000_000;
+/// The last finite instant of PostgreSQL's `timestamptz`.
+pub const LATEST: Instant = END_OF_TIME - 1;
 /// 2000-01-01 00:00 UTC in seconds since 1970-01-01 00:00 UTC.
 pub const EPOCH_UNIX_SECONDS: i64 = 946_684_800;
 

@@ -7,7 +7,7 @@ use sessionize_core::assignment::{
     App, Effect, Event, History, REOPENABLE, Said, Session, State, Unassigned, state_at,
 };
 use sessionize_core::facts::{Fact, Facts};
-use sessionize_core::instant::{DAY, HOUR, MINUTE};
+use sessionize_core::instant::{DAY, EARLIEST, HOUR, LATEST, MINUTE};
 use sessionize_core::{Boundary, Calendar, Instant, Micros, Rule, Span, Zone};
 use support::*;
 
@@ -110,6 +110,20 @@ fn in_time() -> impl Strategy<Value = (App, Vec<Instant>)> {
         });
         (Just(App { rule, grace: 24 * HOUR, max_skew: DAY }), instants.prop_shuffle())
     })
+}
+
+#[test]
+fn closing_and_expiry_can_be_written_at_both_ends_of_time() {
+    let zone = |name| Rule::Midnight { zone: Zone::parse(name).unwrap() };
+    let rules = [usual().rule, zone("UTC"), zone("Asia/Tokyo"), zone("America/Sao_Paulo")];
+    for (rule, first) in rules.into_iter().flat_map(|rule| [EARLIEST, LATEST - MINUTE, LATEST].map(|first| (rule, first))) {
+        let mut desk = Desk::new(App { rule, ..usual() });
+        desk.take(&event(first)).unwrap();
+        desk.finish();
+        let session = &desk.sessions()[0];
+        let instants = [session.opened_at, session.closes_at, session.expires_at];
+        assert!(instants.iter().all(|at| (EARLIEST..=LATEST).contains(at)), "{rule} {session:?}");
+    }
 }
 
 proptest! {
