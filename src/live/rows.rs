@@ -3,11 +3,11 @@
 use pgrx::pg_sys::{self, Oid};
 use sessionize_core::Instant;
 use sessionize_core::assignment::{Effect, Event};
-use sessionize_core::facts::{FACT_RULES, FACTS, Fact, Facts};
+use sessionize_core::facts::{FACTS, Fact, Facts, is_usable};
 
 use super::record::Recorded;
 use super::settings::{AppSettings, Columns, Tracked, own_tables};
-use super::triggers::{is_usable, read_facts};
+use super::triggers::read_facts;
 use crate::pg::block_range::{BlockRange, Spot};
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::{Argument, Connection, Plan, Row};
@@ -235,7 +235,7 @@ fn read_row(app: &AppSettings, row: &Row) -> Option<(String, Recorded)> {
     let effect = app.effect(if has_more { row.text(6) } else { None }.as_deref());
     let place = Place::of(row.oid(1)?, row.row_address(2)?);
     let fact = |place: usize| {
-        let value = row.text(7 + place).filter(|value| is_usable(FACT_RULES[place].0, value))?;
+        let value = row.text(7 + place).filter(|value| is_usable(place, value))?;
         Some(Fact { at, value: value.into_boxed_str() })
     };
     let facts: Option<Facts> = (has_more && effect != Effect::Passive).then(|| std::array::from_fn(fact));

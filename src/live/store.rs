@@ -116,7 +116,7 @@ const LOAD: Statement = Statement {
     sql: "
     SELECT session_id, started_at, last_event_at, closes_at, expires_at, opened_at, next_started_at, event_count,
            passive_count, late_count, converted_at, cancelled_at,
-           customer, host(ip), country, channel, cart_items::text, cart_value::text, currency, facts_at
+           customer, abbrev(ip), country, channel, cart_items::text, cart_value::text, currency, facts_at
       FROM sessionize.sessions
      WHERE session_id = ANY ($1)
      ORDER BY session_id

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use pgrx::pg_sys::Datum;
 use sessionize_core::Instant;
 use sessionize_core::assignment::{Effect, Event, Unassigned};
-use sessionize_core::facts::{FACT_RULES, Fact, Facts};
+use sessionize_core::facts::{Fact, Facts, is_usable};
 use sessionize_core::instant::is_finite;
 
 use super::guess::{self, Guess};
@@ -72,24 +72,11 @@ fn read_event(app: &AppSettings, columns: &Columns, row: &StoredRow, with_facts:
 pub fn read_facts(columns: &Columns, row: &StoredRow, at: Instant) -> Option<Box<Facts>> {
     let columns = columns.facts.as_ref()?;
     let fact = |place: usize| {
-        let value = columns[place]?.of(row).filter(|value| is_usable(FACT_RULES[place].0, value))?;
+        let value = columns[place]?.of(row).filter(|value| is_usable(place, value))?;
         Some(Fact { at, value: value.into_boxed_str() })
     };
     let facts: Facts = std::array::from_fn(fact);
     facts.iter().any(Option::is_some).then(|| Box::new(facts))
-}
-
-/// Whether a value can be stored as a fact: what is no address or no number is passed over, for the event counts all the same.
-pub fn is_usable(fact: &str, value: &str) -> bool {
-    match fact {
-        "ip" => {
-            let (address, length) = value.split_once('/').unwrap_or((value, "0"));
-            address.parse::<std::net::IpAddr>().is_ok() && length.parse::<u8>().is_ok()
-        }
-        "cart_items" => value.parse::<i32>().is_ok(),
-        "cart_value" => value.parse::<f64>().is_ok_and(f64::is_finite),
-        _ => !value.is_empty(),
-    }
 }
 
 fn kind(firing: &Firing) -> Kind {

@@ -1,5 +1,7 @@
 //! What events say about their session besides when they happened.
 
+use std::net::IpAddr;
+
 use crate::instant::Instant;
 
 /// Which event of a session decides a fact.
@@ -24,6 +26,29 @@ pub const FACT_RULES: [(&str, Decides); FACTS] = [
     ("cart_value", Decides::Latest),
     ("currency", Decides::Latest),
 ];
+
+/// Whether a value can be stored as the fact at a place of [`FACT_RULES`]: what is no address or no number is passed over, for
+/// the event counts all the same.
+pub fn is_usable(place: usize, value: &str) -> bool {
+    match FACT_RULES[place].0 {
+        "ip" => is_address(value),
+        "cart_items" => value.parse::<i32>().is_ok(),
+        "cart_value" => value.parse::<f64>().is_ok_and(f64::is_finite),
+        _ => !value.is_empty(),
+    }
+}
+
+/// Whether PostgreSQL's `inet` reads a text as an address, perhaps with the length of its network.
+fn is_address(text: &str) -> bool {
+    let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+    let longest = match address.parse() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    // No sign, and no zero before other digits.
+    length.is_none_or(|length| length.parse().is_ok_and(|bits: u8| bits <= longest && bits.to_string() == length))
+}
 
 /// A value and the instant of the event that gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]

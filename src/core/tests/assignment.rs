@@ -116,7 +116,9 @@ fn in_time() -> impl Strategy<Value = (App, Vec<Instant>)> {
 fn closing_and_expiry_can_be_written_at_both_ends_of_time() {
     let zone = |name| Rule::Midnight { zone: Zone::parse(name).unwrap() };
     let rules = [usual().rule, zone("UTC"), zone("Asia/Tokyo"), zone("America/Sao_Paulo")];
-    for (rule, first) in rules.into_iter().flat_map(|rule| [EARLIEST, LATEST - MINUTE, LATEST].map(|first| (rule, first))) {
+    for (rule, first) in
+        rules.into_iter().flat_map(|rule| [EARLIEST, LATEST - MINUTE, LATEST].map(|first| (rule, first)))
+    {
         let mut desk = Desk::new(App { rule, ..usual() });
         desk.take(&event(first)).unwrap();
         desk.finish();

@@ -182,6 +182,13 @@ INSERT INTO late (visitor, at, arrived, address, country, items, value) VALUES
     ('oda', '2026-01-01 10:01+00', '2026-01-01 10:01+00', '2001:db8::1/64', 'CZ', 5, 2.25),
     ('oda', '2026-01-01 10:02+00', '2026-01-01 10:02+00', '10.0.0.1/99', 'DE', NULL, 'Infinity');
 SELECT event_count, ip, country, cart_items, cart_value FROM sessionize.sessions WHERE visitor = 'oda';
+-- so are masks that no address has; the mask of one that has stays through late events and a rebuild
+INSERT INTO late (visitor, at, arrived, address) SELECT 'pat ' || n, '2026-01-01 10:00+00', '2026-01-01 10:00+00', address
+  FROM unnest('{10.0.0.1/99, 10.0.0.1/33, 10.0.0.1/+5, 10.0.0.1/024, 2001:db8::1/129, 10.0.0.1/32, 10.0.0.0/24, 2001:db8::/48}'::text[]) WITH ORDINALITY AS a (address, n);
+INSERT INTO late (visitor, at, arrived) SELECT 'pat ' || n, '2026-01-01 09:50+00', '2026-01-01 10:00+00' FROM generate_series(1, 8) AS n;
+SELECT visitor, event_count, ip FROM sessionize.sessions WHERE visitor LIKE 'pat%' ORDER BY visitor;
+SELECT rebuild_sessions('late', 'pat ' || n) FROM generate_series(6, 8) AS n;
+SELECT visitor, event_count, ip FROM sessionize.sessions WHERE visitor IN ('pat 6', 'pat 7', 'pat 8') ORDER BY visitor;
 
 -- The midnight policy: the day of the zone, closing at its end, late events within the grace
 SELECT create_session_app('days', 'midnight', time_zone => 'America/Sao_Paulo', grace => '2 hours', passive_kinds => '{beat}') > 0 AS made;
