@@ -1,3 +1,4 @@
+\set ECHO none
 -- The oracle of the live tests: what the stored sessions of an application must be, recomputed from its event tables by
 -- the aggregates. To be included by suites; nothing in here looks at how the triggers work.
 SET client_min_messages = warning;
@@ -24,18 +25,20 @@ BEGIN
                                  ELSE format(''%%s'', %2$I) END AS who,
                             %3$I AS at, %4$I AS session_id,
                             CASE WHEN isfinite(%5$s) THEN %5$s ELSE now() END AS arrival, %6$s::text AS kind,
-                            ARRAY[%7$s, %8$s, %9$s, %10$s]::text[] AS facts FROM %1$s) AS event
+                            ARRAY[%7$s]::text[] AS facts FROM %1$s) AS event
               WHERE who LIKE $5 OR who IS NULL',
             tracked.events, tracked.visitor, tracked.occurred_at, tracked.session_id,
             coalesce(quote_ident(tracked.received_at), 'NULL::timestamptz'), coalesce(quote_ident(tracked.kind), 'NULL'),
-            coalesce(quote_ident(tracked.country), 'NULL'), coalesce(quote_ident(tracked.channel), 'NULL'),
-            coalesce(quote_ident(tracked.customer), 'NULL'), coalesce(quote_ident(tracked.currency), 'NULL'))
+            (SELECT string_agg(coalesce(CASE place WHEN 1 THEN 'abbrev(' || quote_ident(name) || '::inet)' ELSE quote_ident(name) || '::text' END,
+                                        'NULL'), ', ' ORDER BY place)
+               FROM unnest(ARRAY[tracked.ip, tracked.country, tracked.channel, tracked.customer, tracked.cart_items,
+                                 tracked.cart_value, tracked.currency]) WITH ORDINALITY AS fact (name, place)))
         USING tracked.events, tracked.max_skew, tracked.passive_kinds, tracked.conversion_kinds, visitors;
     END LOOP;
 END $$;
 
 -- All that is wrong with an application's sessions; no rows if nothing is. It takes for granted that no session was
--- cancelled, that no event found its session expired, and that the rules were not altered.
+-- cancelled, that no event found its session expired, that the rules were not altered, and that all facts are of use.
 CREATE OR REPLACE FUNCTION suite.wrong(app text, visitors text DEFAULT '%') RETURNS SETOF text
 LANGUAGE plpgsql SET timezone = 'UTC' AS $$
 #variable_conflict use_column
@@ -69,10 +72,10 @@ BEGIN
                min(at) FILTER (WHERE converts AND effect = 'qualifies') AS converted
           FROM event WHERE session_id IS NOT NULL GROUP BY session_id
     ), said AS (
-        -- Country and channel are those of the earliest event that has one, customer and currency those of the latest.
+        -- Address, country and channel are those of the earliest event that has one, customer and cart those of the latest.
         SELECT session_id, place, array_agg(value) AS among
           FROM (SELECT session_id, place, value, at,
-                       CASE WHEN place <= 2 THEN min(at) OVER same ELSE max(at) OVER same END AS decisive
+                       CASE WHEN place <= 3 THEN min(at) OVER same ELSE max(at) OVER same END AS decisive
                   FROM event, unnest(facts) WITH ORDINALITY AS fact (value, place)
                  WHERE effect = 'qualifies' AND value <> ''
                 WINDOW same AS (PARTITION BY session_id, place)) AS values
@@ -117,7 +120,7 @@ BEGIN
         <> (closes, least(closes + rules.grace, greatest(last_event_at, opened_at) + interval '48 hours'))
     UNION ALL
     SELECT format('session %s of %s has %s as fact %s, instead of one of %s', session_id, visitor, fact.value, place, said.among)
-      FROM stored CROSS JOIN LATERAL unnest(ARRAY[country, channel, customer, currency]) WITH ORDINALITY AS fact (value, place)
+      FROM stored CROSS JOIN LATERAL unnest(ARRAY[abbrev(ip), country, channel, customer, cart_items::text, cart_value::text, currency]) WITH ORDINALITY AS fact (value, place)
       LEFT JOIN said USING (session_id, place)
      WHERE CASE WHEN said.among IS NULL THEN fact.value IS NOT NULL ELSE fact.value <> ALL (said.among) IS NOT FALSE END
     UNION ALL
@@ -135,3 +138,4 @@ BEGIN
      LIMIT 20;
 END $$;
 RESET client_min_messages;
+\set ECHO all

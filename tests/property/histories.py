@@ -49,8 +49,9 @@ def make_apps():
         print(f"""SELECT create_session_app('{name}', '{policy}', '{timeout} microseconds', '{zone}', boundary => '{boundary}',
                   max_skew => '2 days', passive_kinds => '{{beat}}', conversion_kinds => '{{order}}');
 CREATE TABLE {name} (n bigint PRIMARY KEY, visitor text, occurred_at timestamptz, kind text, arrived timestamptz,
-                     country text, customer text);
-SELECT track_sessions('{name}', 'visitor', 'occurred_at', '{name}', kind => 'kind', country => 'country', customer => 'customer'
+                     country text, customer text, address inet, total numeric);
+SELECT track_sessions('{name}', 'visitor', 'occurred_at', '{name}', kind => 'kind', country => 'country', customer => 'customer',
+                      ip => 'address', cart_value => 'total'
                       {", received_at => 'arrived'" if start else ""});""")
 
 
@@ -68,11 +69,12 @@ class Table:
             for at in self.instants(dice.randint(1, 12)):
                 arrived = at + dice.choice([0, 0, MINUTE, dice.randrange(HOUR)])
                 self.rows.append((number * 1000 + len(self.rows), f"{number} {visitor}", instant(at), dice.choice(KINDS), instant(arrived),
-                                  dice.choice([None, "CZ", "BR"]), dice.choice([None, None, "k1", "k2"])))
+                                  dice.choice([None, "CZ", "BR"]), dice.choice([None, None, "k1", "k2"]),
+                                  dice.choice([None, "10.0.0.1", "10.0.0.0/24", "2001:db8::1"]), dice.choice([None, None, 7, "12.50"])))
         if dice.random() < 0.2:
-            self.rows.append((number * 1000 + 998, None, instant(self.start), "view", instant(self.start), None, None))
+            self.rows.append((number * 1000 + 998, None, instant(self.start), "view", instant(self.start), *[None] * 4))
             self.rows.append((number * 1000 + 999, f"{number} bob", dice.choice([None, "infinity", "-infinity"]), "view",
-                              instant(self.start), None, None))
+                              instant(self.start), *[None] * 4))
         order = dice.random()
         if order < 0.7:
             dice.shuffle(self.rows)
@@ -95,7 +97,7 @@ class Table:
         return known
 
     def columns(self):
-        return "n, visitor, occurred_at, kind, arrived, country, customer"
+        return "n, visitor, occurred_at, kind, arrived, country, customer, address, total"
 
     def values(self, rows):
         return ",\n    ".join("(" + ", ".join(literal(value) for value in row) + ")" for row in rows)
@@ -108,7 +110,7 @@ class Table:
             lines = "\n".join("\t".join(field(value) for value in row) for row in rows)
             return f"COPY {self.name} ({self.columns()}) FROM stdin;\n{lines}\n\\."
         values = f"VALUES {self.values(rows)}"
-        select = f"""SELECT n::bigint, visitor, occurred_at::timestamptz, kind, arrived::timestamptz, country, customer
+        select = f"""SELECT n::bigint, visitor, occurred_at::timestamptz, kind, arrived::timestamptz, country, customer, address::inet, total::numeric
     FROM ({values}) AS r ({self.columns()})"""
         if form == "select":
             return f"{head} {select};"
