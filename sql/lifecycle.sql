@@ -125,6 +125,18 @@ END;
 COMMENT ON FUNCTION sessionize.decide_facts(timestamptz[], timestamptz, integer[]) IS
     'facts_at of a session after some of its facts were set at a moment: only later events change them again';
 
+-- As long as LONGEST_FACT in src/core/src/facts.rs: some facts are indexed.
+CREATE FUNCTION sessionize.check_length(fact text, value text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF octet_length(value) > 1000 THEN
+        RAISE EXCEPTION '% is too long', fact
+            USING ERRCODE = '22023', DETAIL = format('It has %s bytes.', octet_length(value)), HINT = 'Use up to 1000 bytes.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION sessionize.check_length(text, text) IS 'refuses a value of a session that is longer than 1,000 bytes (22023)';
+
 CREATE FUNCTION set_cart(session_id bigint, items integer, value numeric, currency text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -137,6 +149,7 @@ BEGIN
             USING ERRCODE = '22023', DETAIL = format('It has %s items and value %s.', items, value),
                   HINT = 'Pass numbers from 0 on, or NULL for what is not known.';
     END IF;
+    PERFORM sessionize.check_length('currency', $4);
     UPDATE sessionize.sessions AS target
        SET cart_items = $2, cart_value = $3, currency = $4, facts_at = sessionize.decide_facts(target.facts_at, moment, 5, 6, 7)
      WHERE target.session_id = session.session_id;
@@ -155,11 +168,7 @@ DECLARE
     session sessionize.sessions := sessionize.lock_session($1);
     moment timestamptz := sessionize.moment_after(session.facts_at, 1);
 BEGIN
-    IF octet_length($2) > 1000 THEN
-        RAISE EXCEPTION 'customer is too long'
-            USING ERRCODE = '22023', DETAIL = format('It has %s bytes.', octet_length($2)),
-                  HINT = 'Use at most 1000 bytes: the column is indexed.';
-    END IF;
+    PERFORM sessionize.check_length('customer', $2);
     UPDATE sessionize.sessions AS target
        SET customer = $2, facts_at = sessionize.decide_facts(target.facts_at, moment, 1)
      WHERE target.session_id = session.session_id;

@@ -295,7 +295,7 @@ BEGIN
     RETURN number;
 END $$;
 COMMENT ON FUNCTION track_sessions(regclass, name, name, text, name, name, name, name, name, name, name, name, name, name, text) IS
-    'puts every event inserted into a table into its session from now on: names the columns of visitor and instant, and optionally of kind, arrival, session, customer, IP address, country, channel, cart and currency. Adds the session column and its index where missing. Without app it uses, or makes, the one named after the table. on_purge: what a purge does with the events of a purged session: delete, detach or keep. Gives the tracking_id. The caller must own the table';
+    'puts every event inserted into a table into its session from now on: names the columns of visitor and instant, and optionally of kind, arrival, session, customer, IP address, country, channel, cart and currency. Adds the session column and its index where missing. Without app it uses, or makes, the one named after the table. on_purge: what a purge does with the events of a purged session: delete, detach or keep. A visitor of more than 1,000 bytes counts as none, and longer values are passed over. Gives the tracking_id. The caller must own the table';
 
 CREATE FUNCTION sessionize.install_triggers(tracking integer) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

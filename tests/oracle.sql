@@ -18,7 +18,7 @@ BEGIN
     LOOP
         RETURN QUERY EXECUTE format(
             'SELECT $1, who, at, session_id,
-                    CASE WHEN who IS NULL OR at IS NULL OR NOT isfinite(at) OR at > arrival + $2 THEN ''none''
+                    CASE WHEN who IS NULL OR octet_length(who) > 1000 OR at IS NULL OR NOT isfinite(at) OR at > arrival + $2 THEN ''none''
                          WHEN kind = ANY ($3) THEN ''passive'' ELSE ''qualifies'' END,
                     coalesce(kind = ANY ($4), false), facts
                FROM (SELECT CASE WHEN %2$I IS NULL THEN NULL WHEN pg_typeof(%2$I) = ''bpchar''::regtype THEN %2$I::text

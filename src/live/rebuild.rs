@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Datum, Oid};
-use sessionize_core::assignment::{Effect, Event, History, Said, Session};
+use sessionize_core::assignment::{Effect, Event, History, LONGEST_VISITOR, Said, Session};
 use sessionize_core::{Calendar, Instant};
 
 use super::guess;
@@ -22,7 +22,7 @@ use super::store::{
     settled_day, update_sessions, visitors_of,
 };
 use crate::pg::call::Call;
-use crate::pg::error::Report;
+use crate::pg::error::{Report, SqlState};
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::{Argument, Connection};
 use crate::pg::stored_row::Place;
@@ -262,8 +262,8 @@ impl<'a> Rebuilding<'a> {
                 [self.before.keys().copied().map(Some).collect::<Vec<_>>(), gone.iter().copied().map(Some).collect()];
             let arguments = arguments.map(|ids| Argument::wide_array(pg_sys::INT8OID, ids.into_iter()));
             let sql = format!(
-                "UPDATE {only}{name} SET {session_id} = NULL
-                  WHERE {session_id} OPERATOR(pg_catalog.=) ANY ($1) AND ({session_id} OPERATOR(pg_catalog.=) ANY ($2) OR {})",
+                "UPDATE {only}{name} AS event SET {session_id} = NULL
+                  WHERE event.{session_id} OPERATOR(pg_catalog.=) ANY ($1) AND (event.{session_id} OPERATOR(pg_catalog.=) ANY ($2) OR {})",
                 table.has_none()
             );
             Connection::open().look_up_once(&sql, &arguments, &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID]);
@@ -276,6 +276,14 @@ fn rebuild_visitor(call: &mut Call) -> Datum {
     let (Some(app), Some(visitor)) = (call.integer(0), call.text(1)) else {
         Report::null("visitor", "Name the visitor whose rows were corrected.").raise()
     };
+    if visitor.len() > LONGEST_VISITOR {
+        Report::new(SqlState::ERRCODE_INVALID_PARAMETER_VALUE, "name of the visitor is too long")
+            .detail(format!("It has {} bytes.", visitor.len()))
+            .hint(format!(
+                "Visitors have names of up to {LONGEST_VISITOR} bytes; events with longer ones have no session."
+            ))
+            .raise();
+    }
     let app = settings::app(app);
     statement::listen();
     rebuild(&app, &[visitor.into_owned()], |_| true);

@@ -2,7 +2,7 @@
 
 use pgrx::pg_sys::{self, Oid};
 use sessionize_core::Instant;
-use sessionize_core::assignment::{Effect, Event};
+use sessionize_core::assignment::{Effect, Event, LONGEST_VISITOR};
 use sessionize_core::facts::{FACTS, Fact, Facts, is_usable};
 
 use super::record::Recorded;
@@ -88,10 +88,10 @@ fn text_of(column: &str, type_oid: Oid) -> String {
         | pg_sys::INT2OID
         | pg_sys::INT4OID
         | pg_sys::INT8OID => {
-            format!("event.{column}::text")
+            format!("event.{column}::pg_catalog.text")
         }
         // A cast to text may say it differently: that of inet appends the length of its mask.
-        _ => format!("CASE WHEN event.{column} IS NOT NULL THEN format('%s', event.{column}) END"),
+        _ => format!("CASE WHEN event.{column} IS NOT NULL THEN pg_catalog.format('%s', event.{column}) END"),
     }
 }
 
@@ -118,8 +118,12 @@ impl EventTable {
 
     /// The condition under which a row can have no session, whatever else there is.
     pub fn has_none(&self) -> String {
-        let EventTable { visitor, occurred_at, .. } = self;
-        format!("({visitor} IS NULL OR {occurred_at} IS NULL OR NOT pg_catalog.isfinite({occurred_at}))")
+        let EventTable { visitor, visitor_type, occurred_at, .. } = self;
+        format!(
+            "(event.{visitor} IS NULL OR pg_catalog.octet_length({}) OPERATOR(pg_catalog.>) {LONGEST_VISITOR}
+              OR event.{occurred_at} IS NULL OR NOT pg_catalog.isfinite(event.{occurred_at}))",
+            text_of(visitor, *visitor_type)
+        )
     }
 
     /// Reads a visitor's rows, and locks them if asked to. The column may find equal what is another visitor's name.
@@ -142,7 +146,7 @@ impl EventTable {
         if let Some(range) = &leaf.stored {
             let mut visitor = String::new();
             range.read(|row| {
-                if row.datum(&columns.session_id).is_none() && columns.visitor.write(row, &mut visitor) {
+                if row.datum(&columns.session_id).is_none() && columns.write_visitor(row, &mut visitor) {
                     stored_row(app, columns, row).into_iter().for_each(|row| each(&visitor, row));
                 }
             });
@@ -228,7 +232,7 @@ fn stored_row(app: &AppSettings, columns: &Columns, row: &StoredRow) -> Option<R
 
 /// The same of a row that a statement gave.
 fn read_row(app: &AppSettings, row: &Row) -> Option<(String, Recorded)> {
-    let visitor = row.text(3)?;
+    let visitor = row.text(3).filter(|visitor| visitor.len() <= LONGEST_VISITOR)?;
     let at: Instant = row.instant(4)?;
     let at = app.app.admits(Some(at), at).ok()?;
     let has_more = row.column_count() > 5;

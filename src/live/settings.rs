@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Oid};
-use sessionize_core::assignment::{App, Effect};
+use sessionize_core::assignment::{App, Effect, LONGEST_VISITOR};
 use sessionize_core::facts::FACTS;
 use sessionize_core::{Boundary, Calendar, Rule, Zone};
 
@@ -70,7 +70,7 @@ impl TextColumn {
 /// The columns of one table or partition.
 pub struct Columns {
     /// Who.
-    pub visitor: TextColumn,
+    visitor: TextColumn,
     /// When.
     pub occurred_at: Column,
     /// What.
@@ -81,6 +81,20 @@ pub struct Columns {
     pub session_id: Column,
     /// Facts, in the order of [`FACT_RULES`].
     pub facts: Option<Box<[Option<TextColumn>; FACTS]>>,
+}
+
+impl Columns {
+    /// Writes the visitor of a row into a buffer; says whether there is one.
+    #[inline]
+    pub fn write_visitor(&self, row: &StoredRow, buffer: &mut String) -> bool {
+        self.visitor.write(row, buffer) && buffer.len() <= LONGEST_VISITOR
+    }
+
+    /// The visitor of a row.
+    pub fn visitor_of(&self, row: &StoredRow) -> Option<String> {
+        let mut visitor = String::new();
+        self.write_visitor(row, &mut visitor).then_some(visitor)
+    }
 }
 
 /// A tracked table, as seen from the table or partition that a trigger fires on.

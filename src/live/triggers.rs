@@ -47,7 +47,7 @@ fn read_row(
     with_facts: bool,
     visitor: &mut String,
 ) -> Result<Event, Unassigned> {
-    if columns.visitor.write(row, visitor) {
+    if columns.write_visitor(row, visitor) {
         read_event(app, columns, row, with_facts)
     } else {
         Err(Unassigned::NoVisitor)
@@ -164,7 +164,7 @@ fn record(call: &mut Call) -> Datum {
     let row = firing.row();
     let carried = row.instant(&tracked.columns.session_id);
     if is_moved(&tracked, &row) {
-        let visitor = tracked.columns.visitor.of(&row);
+        let visitor = tracked.columns.visitor_of(&row);
         statement::with_current(tracked.tracking, Kind::Update, |recorder| {
             recorder.note_correction(visitor.into_iter(), carried)
         });
@@ -188,7 +188,7 @@ fn correct(call: &mut Call) -> Datum {
     let firing = firing(call, "correct_session", Moment::AfterUpdateRow);
     let tracked = of_firing(&firing);
     let (before, after) = (firing.row(), firing.new_row());
-    let visitors = [tracked.columns.visitor.of(&before), tracked.columns.visitor.of(&after)];
+    let visitors = [tracked.columns.visitor_of(&before), tracked.columns.visitor_of(&after)];
     let at = &tracked.columns.occurred_at;
     if visitors[0] != visitors[1] || before.instant(at) != after.instant(at) {
         let carried = before.instant(&tracked.columns.session_id);

@@ -9,6 +9,9 @@ use crate::span::Span;
 /// How long after its latest event a session can be reopened at most.
 pub const REOPENABLE: Micros = 48 * HOUR;
 
+/// The most bytes that the name of a visitor can have: it is indexed. Whoever has a longer one counts as nobody.
+pub const LONGEST_VISITOR: usize = 1000;
+
 /// The rules of an application.
 #[derive(Debug, Clone)]
 pub struct App {
@@ -50,7 +53,7 @@ pub enum Effect {
 /// Why an event has no session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unassigned {
-    /// Nobody is named as its visitor.
+    /// Nobody is named as its visitor, or by a name longer than [`LONGEST_VISITOR`].
     NoVisitor,
     /// It has no instant, or an infinite one.
     NoInstant,

@@ -27,15 +27,19 @@ pub const FACT_RULES: [(&str, Decides); FACTS] = [
     ("currency", Decides::Latest),
 ];
 
-/// Whether a value can be stored as the fact at a place of [`FACT_RULES`]: what is no address or no number is passed over, for
-/// the event counts all the same.
+/// The most bytes that a value can have: some are indexed. sql/lifecycle.sql says the same of what people say.
+pub const LONGEST_FACT: usize = 1000;
+
+/// Whether a value can be stored as the fact at a place of [`FACT_RULES`]: what is no address, no number or too long is passed
+/// over, for the event counts all the same.
 pub fn is_usable(place: usize, value: &str) -> bool {
-    match FACT_RULES[place].0 {
+    let is_of_its_kind = match FACT_RULES[place].0 {
         "ip" => is_address(value),
         "cart_items" => value.parse::<i32>().is_ok(),
         "cart_value" => value.parse::<f64>().is_ok_and(f64::is_finite),
         _ => !value.is_empty(),
-    }
+    };
+    is_of_its_kind && value.len() <= LONGEST_FACT
 }
 
 /// Whether PostgreSQL's `inet` reads a text as an address, perhaps with the length of its network.

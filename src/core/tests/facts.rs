@@ -1,6 +1,6 @@
 //! Facts: which values are of use.
 
-use sessionize_core::facts::{FACT_RULES, is_usable};
+use sessionize_core::facts::{FACT_RULES, LONGEST_FACT, is_usable};
 
 fn usable(fact: &str, value: &str) -> bool {
     is_usable(FACT_RULES.iter().position(|(name, _)| *name == fact).expect("a fact that there is"), value)
@@ -56,4 +56,5 @@ fn numbers_and_texts_are_of_use_where_they_can_be_stored() {
     );
     assert!(!usable("cart_items", "3000000000") && !usable("cart_items", "") && !usable("customer", ""));
     assert!(!usable("cart_value", "NaN") && !usable("cart_value", "Infinity") && !usable("cart_value", ""));
+    assert!(usable("country", &"x".repeat(LONGEST_FACT)) && !usable("country", &"x".repeat(LONGEST_FACT + 1)));
 }
