@@ -53,7 +53,7 @@ CREATE FUNCTION sessionize.keep_extremes() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- a calendar day closes at once or after a day that a change of zone made longer
+    -- a calendar day closes at once, or after LONGEST_DAY of src/core/src/calendar.rs
     shortest interval := CASE WHEN NEW.policy = 'timeout' THEN NEW.timeout ELSE '0' END;
     longest interval := CASE WHEN NEW.policy = 'timeout' THEN NEW.timeout ELSE '50 hours' END;
 BEGIN

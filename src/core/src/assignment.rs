@@ -1,8 +1,8 @@
 //! Which session an event that arrives belongs to: the rule that triggers, backfill and rebuilding share.
 
-use crate::calendar::Calendar;
+use crate::calendar::{Calendar, LONGEST_DAY};
 use crate::facts::{Facts, absorb};
-use crate::instant::{DAY, HOUR, Instant, LATEST, Micros, is_finite};
+use crate::instant::{HOUR, Instant, LATEST, Micros, is_finite};
 use crate::rule::{Boundary, Rule};
 use crate::span::Span;
 
@@ -254,8 +254,7 @@ impl App {
     pub fn reach(&self) -> Micros {
         match self.rule {
             Rule::Timeout { timeout, boundary } => Rule::reach(timeout, boundary),
-            // No local day is longer.
-            Rule::Midnight { .. } => DAY + 12 * HOUR,
+            Rule::Midnight { .. } => LONGEST_DAY,
         }
     }
 

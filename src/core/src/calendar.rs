@@ -12,6 +12,10 @@ use crate::instant::{DAY, EPOCH_UNIX_SECONDS, HOUR, Instant, Micros, SECOND};
 /// A local calendar day, as days since 2000-01-01.
 pub type Day = i64;
 
+/// No two instants of a local day lie further apart: some days were lived twice when a zone crossed the date line (a test looks
+/// at all of them). keep_extremes() in sql/status.sql says the same.
+pub const LONGEST_DAY: Micros = 50 * HOUR;
+
 /// The release of the IANA database that zones are taken from, such as "2025b".
 pub const RELEASE: &str = IANA_TZDB_VERSION;
 

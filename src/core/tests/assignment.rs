@@ -128,6 +128,21 @@ fn closing_and_expiry_can_be_written_at_both_ends_of_time() {
     }
 }
 
+#[test]
+fn a_day_that_was_lived_twice_is_one_session() {
+    let rule = Rule::Midnight { zone: Zone::parse("Pacific/Kwajalein").unwrap() };
+    let (first, last) = (at("1969-09-29T13:30:00Z"), at("1969-10-01T11:30:00Z"));
+    for instants in [[first, last], [last, first]] {
+        let mut desk = Desk::new(App { rule, ..usual() });
+        for at in instants {
+            desk.take(&arriving(at, last)).unwrap();
+        }
+        desk.finish();
+        assert_eq!(desk.spans(), set_of(rule, &instants).spans());
+        assert_eq!(desk.spans().len(), 1);
+    }
+}
+
 proptest! {
     #[test]
     fn order_does_not_matter((app, instants) in in_time()) {

@@ -4,6 +4,7 @@ mod support;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 use proptest::prelude::*;
+use sessionize_core::calendar::LONGEST_DAY;
 use sessionize_core::instant::{DAY, EARLIEST, END_OF_TIME, HOUR, MINUTE, SECOND};
 use sessionize_core::{Calendar, Instant, Rule, Zone};
 use support::*;
@@ -110,6 +111,23 @@ fn no_zone_changes_twice_within_six_hours() {
 #[ignore = "slow: cargo test --release -- --ignored, after an update of the time zone data"]
 fn no_zone_changes_twice_within_six_hours_looking_closely() {
     assert!(closest_changes(HOUR) > 6 * HOUR);
+}
+
+#[test]
+fn no_day_is_longer_than_the_longest() {
+    let mut longest = 0;
+    for zone in TZ_VARIANTS {
+        let zone = Zone::from(zone);
+        let mut calendar = Calendar::new(zone);
+        let is_far = |change: &Instant| zone.offset_at(change - 1) - zone.offset_at(*change) > 12 * HOUR;
+        for change in changes(zone, -200 * YEAR, 100 * YEAR, 30 * DAY).into_iter().filter(is_far) {
+            let day = calendar.day_of(change);
+            let hours = (-72..72).map(|hour| change + hour * HOUR);
+            let hours: Vec<Instant> = hours.filter(|instant| calendar.day_of(*instant) == day).collect();
+            longest = longest.max(hours[hours.len() - 1] - hours[0]);
+        }
+    }
+    assert!((47 * HOUR..LONGEST_DAY - 2 * HOUR).contains(&longest), "{} hours", longest / HOUR);
 }
 
 #[test]

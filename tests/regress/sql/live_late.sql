@@ -205,6 +205,18 @@ INSERT INTO days VALUES ('bob', '2026-01-01 15:00+00', '2026-01-01 15:00+00', 'v
 SELECT started_at, last_event_at, event_count, passive_count FROM sessionize.sessions JOIN sessionize.apps USING (app_id) WHERE name = 'days' AND visitor = 'bob';
 DROP TABLE days;
 SELECT drop_session_app('days');
+-- 1969-09-30 lasted for 47 hours on Kwajalein: live and batch agree on events that are 46 hours apart, in either order
+SELECT create_session_app('twice', 'midnight', time_zone => 'Pacific/Kwajalein') > 0 AS made;
+CREATE TABLE twice (visitor text, at timestamptz, arrived timestamptz);
+SELECT track_sessions('twice', 'visitor', 'at', 'twice', received_at => 'arrived') > 0 AS tracked;
+INSERT INTO twice VALUES ('ann', '1969-09-29 13:30+00', '1969-09-29 13:30+00');
+INSERT INTO twice VALUES ('ann', '1969-10-01 11:30+00', '1969-10-01 11:30+00');
+INSERT INTO twice VALUES ('bob', '1969-10-01 11:30+00', '1969-10-01 11:30+00');
+INSERT INTO twice VALUES ('bob', '1969-09-29 13:30+00', '1969-10-01 11:30+00');
+SELECT visitor, started_at, last_event_at, closes_at, event_count FROM sessionize.sessions JOIN sessionize.apps USING (app_id) WHERE name = 'twice' ORDER BY 1, 2;
+SELECT * FROM suite.wrong('twice');
+DROP TABLE twice;
+SELECT drop_session_app('twice');
 
 -- Altering an application holds for what arrives afterwards, in connections that know the old rules too
 CREATE TABLE altered (visitor text, at timestamptz, kind text);
