@@ -167,7 +167,7 @@ BEGIN
         SELECT app_id, day FROM changed WHERE app_id = ANY (counted_apps) AND day < open_day
     ), counted AS (
         SELECT due.app_id, due.day,
-               CASE WHEN session.cancelled_at IS NOT NULL THEN 'cancelled' WHEN session.converted_at IS NOT NULL THEN 'converted' ELSE 'expired' END AS outcome,
+               sessionize.session_status(session.converted_at, session.cancelled_at, session.closes_at, session.expires_at, 'infinity', false) AS outcome,
                coalesce(session.risk, 'normal') AS risk,
                count(session.session_id) AS sessions, coalesce(sum(session.event_count), 0) AS events,
                coalesce(sum(session.passive_count), 0) AS passive_events, coalesce(sum(session.late_count), 0) AS late_events

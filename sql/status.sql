@@ -16,6 +16,8 @@ END;
 COMMENT ON FUNCTION sessionize.later(timestamptz, interval) IS
     'the instant so long after another one that is not null, or the last that there is';
 
+-- Session::status() in src/core/src/assignment.rs says the same of sessions that are being written, and status_condition() below
+-- in a way that indexes and the planner's statistics understand.
 CREATE FUNCTION sessionize.session_status(
     converted_at timestamptz, cancelled_at timestamptz, closes_at timestamptz, expires_at timestamptz,
     at timestamptz, inclusive boolean
@@ -29,7 +31,7 @@ BEGIN ATOMIC
                 ELSE 'expired' END;
 END;
 COMMENT ON FUNCTION sessionize.session_status(timestamptz, timestamptz, timestamptz, timestamptz, timestamptz, boolean) IS
-    'the one place that says what status a session has at an instant; inclusive: whether it is still active at closes_at';
+    'what status a stored session has at an instant; inclusive: whether it is still active at closes_at';
 
 CREATE FUNCTION sessionize.is_inclusive(app sessionize.apps) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -131,7 +133,6 @@ END;
 COMMENT ON FUNCTION sessionize.state_condition(sessionize.apps, text, timestamptz) IS
     'SQL condition on sessionize.sessions AS session for what time makes of it: active, closed or expired at an instant';
 
--- Says the same as session_status(), in a way that indexes and the planner's statistics understand.
 CREATE FUNCTION sessionize.status_condition(app sessionize.apps, status text, at timestamptz) RETURNS text
     LANGUAGE sql STABLE
 BEGIN ATOMIC

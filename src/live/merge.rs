@@ -3,6 +3,7 @@
 use pgrx::pg_sys::{self, Oid};
 
 use super::settings::own_tables;
+use super::store::delete_sessions;
 use crate::pg::owner::AsOwner;
 use crate::pg::spi::{Argument, Connection, Row};
 use crate::pg::stored_row::Place;
@@ -68,8 +69,6 @@ const MOVE_STANDING: &str = "
        AND (kept.risk, kept.risk_score, kept.risk_reasons, kept.order_ref)
            IS DISTINCT FROM (highest.risk, highest.score, highest.reasons, highest.order_ref)";
 
-const DELETE_ABSORBED: &str = "DELETE FROM sessionize.sessions WHERE session_id = ANY ($1)";
-
 /// Carries out merges of stored sessions, each absorbed one paired with its final survivor.
 pub fn merge(app: i32, merged: &[(i64, i64)]) {
     if merged.is_empty() {
@@ -109,7 +108,8 @@ pub fn merge(app: i32, merged: &[(i64, i64)]) {
         }
     }
     let _owner = AsOwner::for_look_ups(own_tables().sessions).merging();
-    Connection::open().run_once(DELETE_ABSORBED, &pairs(merged)[..1], &[BIGINTS]);
+    let absorbed: Vec<i64> = merged.iter().map(|(absorbed, _)| *absorbed).collect();
+    delete_sessions(&Connection::open(), &absorbed);
 }
 
 /// Absorbed sessions and survivors, as arrays.

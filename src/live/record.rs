@@ -1,6 +1,6 @@
 //! The rows that a statement inserted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use compact_str::CompactString;
 use pgrx::pg_sys::Oid;
@@ -25,6 +25,32 @@ pub struct Recorded {
     pub place: Place,
 }
 
+/// How many rows have no session, by reason.
+#[derive(Debug, Default)]
+pub struct UnassignedCounts(BTreeMap<Unassigned, i64>);
+
+impl UnassignedCounts {
+    /// Adds rows.
+    pub fn add(&mut self, reason: Unassigned, count: i64) {
+        *self.0.entry(reason).or_default() += count;
+    }
+
+    /// Adds all of others.
+    pub fn add_all(&mut self, others: &UnassignedCounts) {
+        others.iter().for_each(|(reason, count)| self.add(reason, count));
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The reasons, always in the same order, and how many rows each has.
+    pub fn iter(&self) -> impl Iterator<Item = (Unassigned, i64)> {
+        self.0.iter().map(|(reason, count)| (*reason, *count))
+    }
+}
+
 /// All rows of one statement that await settling.
 #[derive(Debug, Default)]
 pub struct Recorder {
@@ -33,7 +59,7 @@ pub struct Recorder {
     by_session: BySession<u32>,
     by_visitor: FxHashMap<CompactString, Vec<u32>>,
     rows: Vec<Row>,
-    unassigned: Vec<(Unassigned, i64)>,
+    unassigned: UnassignedCounts,
     corrections: Corrections,
 }
 
@@ -192,10 +218,7 @@ impl Recorder {
 
     /// Counts a row that gets no session.
     pub fn note_unassigned(&mut self, reason: Unassigned) {
-        match self.unassigned.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, count)) => *count += 1,
-            None => self.unassigned.push((reason, 1)),
-        }
+        self.unassigned.add(reason, 1);
     }
 
     /// Notes a row whose visitor or instant was changed: who it belongs to, and the session that it carries.
@@ -238,7 +261,7 @@ impl Recorder {
     }
 
     /// What arrived, by visitor; how many rows have no session, and why.
-    pub fn into_parts(self) -> (Arrivals, Vec<(Unassigned, i64)>) {
+    pub fn into_parts(self) -> (Arrivals, UnassignedCounts) {
         let mut arrivals = Arrivals { behind: self.rows, ..Arrivals::default() };
         arrivals.guesses = self.groups.iter().map(|group| group.guess).collect();
         arrivals.visitor_of_group = vec![NOBODY; self.groups.len()];

@@ -2,15 +2,15 @@
 
 use pgrx::pg_sys;
 use rustc_hash::FxHashMap;
-use sessionize_core::assignment::{Said, Session, State, state_at};
+use sessionize_core::assignment::{Said, Session};
 use sessionize_core::facts::Fact;
 
 use super::settings::AppSettings;
+use super::store::{StatusChange, note_status_changes};
 use crate::pg::spi::{Argument, Connection};
 use crate::pg::transaction;
 
 const BIGINTS: pg_sys::Oid = pg_sys::INT8ARRAYOID;
-const TEXTS: pg_sys::Oid = pg_sys::TEXTARRAYOID;
 
 const READ: &str = "
     SELECT session_id, (said->>'at')::timestamptz, CASE what WHEN 'status' THEN new_value ELSE what END,
@@ -69,37 +69,15 @@ pub fn forget_events(connection: &Connection, sessions: &[&Session]) {
     connection.run_once(FORGET, &[ids(&mut sessions.iter()), cancelled], &[BIGINTS, BIGINTS]);
 }
 
-const NOTE: &str = "
-    INSERT INTO sessionize.session_changes (session_id, app_id, changed_by, what, old_value, new_value, reason)
-    SELECT id, $1, session_user, 'status', old_value, new_value, 'rebuild'
-      FROM unnest($2, $3, $4) AS changed (id, old_value, new_value)";
-
 /// Notes which sessions, each paired with what it was before, a rebuild converted or cancelled, or no longer did.
 pub fn note_rebuilt(connection: &Connection, app: &AppSettings, sessions: &[(Option<&Session>, &Session)]) {
     let marks = |session: &Session| (session.converted_at.is_some(), session.cancelled_at.is_some());
-    let changed: Vec<_> = sessions
+    let now = transaction::now();
+    let status = |session: &Session| session.status(&app.app, now);
+    let changes: Vec<StatusChange> = sessions
         .iter()
         .filter(|(before, after)| before.map_or((false, false), marks) != marks(after))
-        .map(|(before, after)| (after.id, before.map(|before| status(app, before)), status(app, after)))
+        .map(|(before, after)| (after.id, before.map(status), status(after)))
         .collect();
-    if changed.is_empty() {
-        return;
-    }
-    let arguments = [
-        Argument::integer(app.id),
-        Argument::wide_array(pg_sys::INT8OID, changed.iter().map(|(id, ..)| Some(*id))),
-        Argument::text_array(changed.iter().map(|(_, before, _)| *before)),
-        Argument::text_array(changed.iter().map(|(.., after)| Some(*after))),
-    ];
-    connection.run_once(NOTE, &arguments, &[pg_sys::INT4OID, BIGINTS, TEXTS, TEXTS]);
-}
-
-fn status(app: &AppSettings, session: &Session) -> &'static str {
-    match state_at(app.app.boundary(), session.closes_at, session.expires_at, transaction::now()) {
-        _ if session.cancelled_at.is_some() => "cancelled",
-        _ if session.converted_at.is_some() => "converted",
-        State::Active => "active",
-        State::Closed => "closed",
-        State::Expired => "expired",
-    }
+    note_status_changes(connection, app.id, "rebuild", &changes);
 }

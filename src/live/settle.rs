@@ -6,14 +6,14 @@ use std::ops::Range;
 use rustc_hash::FxHashMap;
 
 use pgrx::pg_sys::Oid;
-use sessionize_core::assignment::{History, Session, Unassigned, state_at};
+use sessionize_core::assignment::{History, Session};
 use sessionize_core::{Calendar, Instant};
 
 use super::grow::grow_guessed;
 use super::guess::{self, Guess};
 use super::merge::{merge, note_stray, point_rows};
 use super::rebuild::rebuild_visitors;
-use super::record::{Arrivals, Recorder, VisitorRows};
+use super::record::{Arrivals, Recorder, UnassignedCounts, VisitorRows};
 use super::settings::{AppSettings, own_tables};
 use super::store::{
     Changed, StatusChange, Wanted, Written, add_visitors, count_unassigned, insert_sessions, load_sessions,
@@ -29,10 +29,10 @@ const CHUNK: usize = 1 << 16;
 
 /// Settles the rows that a statement put into a table, whose session column is named.
 pub fn settle(app: &AppSettings, session_column: &str, recorder: Recorder) {
-    let mut unassigned = write_sessions(app, session_column, recorder);
+    let unassigned = write_sessions(app, session_column, recorder);
     if !unassigned.is_empty() {
         let _owner = AsOwner::for_look_ups(own_tables().sessions);
-        count_unassigned(&Connection::open(), app.id, &mut unassigned);
+        count_unassigned(&Connection::open(), app.id, &unassigned);
     }
 }
 
@@ -49,9 +49,9 @@ pub fn settle_on_time(
 }
 
 /// Writes sessions and rows; gives how many rows have no session, and why.
-fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -> Vec<(Unassigned, i64)> {
+fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -> UnassignedCounts {
     if grow_guessed(app, &recorder) {
-        return Vec::new();
+        return UnassignedCounts::default();
     }
     let (mut arrivals, mut unassigned) = recorder.into_parts();
     let outcome = write_visitors(app, &mut arrivals);
@@ -63,7 +63,7 @@ fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -
     if moved > 0 {
         find_moved(app, outcome.strays, outcome.astray);
     }
-    unassigned.extend(outcome.unassigned);
+    unassigned.add_all(&outcome.unassigned);
     unassigned
 }
 
@@ -113,16 +113,7 @@ struct Outcome {
     /// Ids that such rows carry and that became no session, each with the session of one of the rows.
     strays: FxHashMap<i64, i64>,
     merged: Vec<(i64, i64)>,
-    unassigned: Vec<(Unassigned, i64)>,
-}
-
-impl Outcome {
-    fn count(&mut self, reason: Unassigned) {
-        match self.unassigned.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, count)) => *count += 1,
-            None => self.unassigned.push((reason, 1)),
-        }
-    }
+    unassigned: UnassignedCounts,
 }
 
 /// The span of time around what arrived of a visitor in which sessions may concern it.
@@ -195,7 +186,7 @@ fn settle_visitors(
     update_sessions(&connection, app.id, changed, &locked);
     let absorbed: Vec<i64> = outcome.merged[merged_before..].iter().map(|(absorbed, _)| *absorbed).collect();
     retire_sessions(&connection, &absorbed);
-    note_status_changes(&connection, app.id, &statuses);
+    note_status_changes(&connection, app.id, "event", &statuses);
     note_changed(&connection, app.id, &to_add_up);
 }
 
@@ -251,7 +242,7 @@ fn decide(
         match history.assign(&app.app, calendar, &row.event, fresh) {
             Ok(session) => assigned.push(Some(session)),
             Err(reason) => {
-                outcome.count(reason);
+                outcome.unassigned.add(reason, 1);
                 assigned.push(None);
             }
         }
@@ -299,11 +290,11 @@ fn status_changes(
     after: &Session,
 ) -> impl Iterator<Item = StatusChange> + use<> {
     let now = transaction::now();
-    let state = before.map(|session| state_at(app.app.boundary(), session.closes_at, session.expires_at, now));
+    let status_before = before.map(|session| session.status(&app.app, now));
     let converted = after.converted_at.is_some() && before.is_none_or(|session| session.converted_at.is_none());
     let cancelled = after.cancelled_at.is_some() && before.is_none_or(|session| session.cancelled_at.is_none());
     let id = after.id;
     [(converted, "converted"), (cancelled, "cancelled")]
         .into_iter()
-        .filter_map(move |(changed, status)| changed.then_some((id, state, status)))
+        .filter_map(move |(changed, status)| changed.then_some((id, status_before, status)))
 }

@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::{self, Oid};
-use sessionize_core::assignment::{Session, Unassigned};
+use sessionize_core::Instant;
+use sessionize_core::assignment::Session;
 use sessionize_core::facts::{FACTS, Fact, Facts};
 use sessionize_core::instant::DAY;
-use sessionize_core::{Instant, State, assignment};
 
 use super::grow::session_of;
 use super::guess::Guess;
+use super::record::UnassignedCounts;
 use super::settings::{OwnTables, own_tables};
 use crate::pg::growth::FixedColumns;
 use crate::pg::known_sessions::{self, Version};
@@ -531,17 +532,13 @@ const COUNT_UNASSIGNED: Statement = Statement {
 /// Connections spread their counts over so many rows, so as not to wait for each other.
 const SLOTS: u32 = 32;
 
-/// Counts events that got no session.
-pub fn count_unassigned(connection: &Connection, app: i32, counts: &mut [(Unassigned, i64)]) {
-    if counts.is_empty() {
-        return;
-    }
-    counts.sort_unstable_by_key(|(reason, _)| reason.name());
+/// Counts events that got no session. Everybody does so in the same order of reasons, and nobody waits in a circle.
+pub fn count_unassigned(connection: &Connection, app: i32, counts: &UnassignedCounts) {
     let arguments = [
         Argument::integer(app),
         Argument::integer((std::process::id() % SLOTS) as i32),
         Argument::text_array(counts.iter().map(|(reason, _)| Some(reason.name()))),
-        Argument::wide_array(BIGINT, counts.iter().map(|(_, count)| Some(*count))),
+        Argument::wide_array(BIGINT, counts.iter().map(|(_, count)| Some(count))),
     ];
     kept!(connection, COUNT_UNASSIGNED, &arguments);
 }
@@ -549,29 +546,25 @@ pub fn count_unassigned(connection: &Connection, app: i32, counts: &mut [(Unassi
 const NOTE_CHANGES: Statement = Statement {
     sql: "
     INSERT INTO sessionize.session_changes (session_id, app_id, changed_by, what, old_value, new_value, reason)
-    SELECT id, $1, session_user, 'status', old_value, new_value, 'event'
+    SELECT id, $1, session_user, 'status', old_value, new_value, $5
       FROM unnest($2, $3, $4) AS changed (id, old_value, new_value)",
-    types: &[INTEGER, BIGINTS, TEXTS, TEXTS],
+    types: &[INTEGER, BIGINTS, TEXTS, TEXTS, pg_sys::TEXTOID],
 };
 
-/// A status that an event changed: the session, its state before if it was there, and its status now.
-pub type StatusChange = (i64, Option<State>, &'static str);
+/// A status that changed: the session, its status before if it was there, and its status now.
+pub type StatusChange = (i64, Option<&'static str>, &'static str);
 
-/// Notes that events changed the status of sessions.
-pub fn note_status_changes(connection: &Connection, app: i32, changes: &[StatusChange]) {
+/// Notes that the status of sessions changed, and why.
+pub fn note_status_changes(connection: &Connection, app: i32, reason: &str, changes: &[StatusChange]) {
     if changes.is_empty() {
         return;
     }
-    let name = |state: assignment::State| match state {
-        State::Active => "active",
-        State::Closed => "closed",
-        State::Expired => "expired",
-    };
     let arguments = [
         Argument::integer(app),
         Argument::wide_array(BIGINT, changes.iter().map(|(session, ..)| Some(*session))),
-        Argument::text_array(changes.iter().map(|(_, before, _)| before.map(name))),
+        Argument::text_array(changes.iter().map(|(_, before, _)| *before)),
         Argument::text_array(changes.iter().map(|(.., status)| Some(*status))),
+        Argument::text(reason),
     ];
     kept!(connection, NOTE_CHANGES, &arguments);
 }

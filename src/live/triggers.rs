@@ -162,7 +162,7 @@ fn record(call: &mut Call) -> Datum {
     let firing = firing(call, "record_session", Moment::AfterInsertRow);
     let tracked = of_firing(&firing);
     let row = firing.row();
-    let carried = row.instant(&tracked.columns.session_id);
+    let carried = row.bigint(&tracked.columns.session_id);
     if is_moved(&tracked, &row) {
         let visitor = tracked.columns.visitor_of(&row);
         statement::with_current(tracked.tracking, Kind::Update, |recorder| {
@@ -191,7 +191,7 @@ fn correct(call: &mut Call) -> Datum {
     let visitors = [tracked.columns.visitor_of(&before), tracked.columns.visitor_of(&after)];
     let at = &tracked.columns.occurred_at;
     if visitors[0] != visitors[1] || before.instant(at) != after.instant(at) {
-        let carried = before.instant(&tracked.columns.session_id);
+        let carried = before.bigint(&tracked.columns.session_id);
         note(&tracked, Kind::Update, |recorder| {
             recorder.note_correction(visitors.clone().into_iter().flatten(), carried)
         });

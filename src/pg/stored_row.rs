@@ -208,6 +208,12 @@ impl<'a> StoredRow<'a> {
         }
     }
 
+    /// A `bigint` column.
+    #[inline]
+    pub fn bigint(&self, column: &Column) -> Option<i64> {
+        self.datum(column).map(|datum| datum.value() as i64)
+    }
+
     /// A `timestamptz` column.
     #[inline]
     pub fn instant(&self, column: &Column) -> Option<Instant> {

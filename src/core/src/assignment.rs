@@ -51,7 +51,7 @@ pub enum Effect {
 }
 
 /// Why an event has no session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unassigned {
     /// Nobody is named as its visitor, or by a name longer than [`LONGEST_VISITOR`].
     NoVisitor,
@@ -122,10 +122,32 @@ impl Session {
         Span { first: self.first, last: self.last, count: 1 }
     }
 
+    /// The state of the session at an instant.
+    pub fn state(&self, app: &App, at: Instant) -> State {
+        let is_active = match app.boundary() {
+            Boundary::Exclusive => at < self.closes_at,
+            Boundary::Inclusive => at <= self.closes_at,
+        };
+        match () {
+            _ if is_active => State::Active,
+            _ if at < self.expires_at => State::Closed,
+            _ => State::Expired,
+        }
+    }
+
+    /// The status of the session at an instant: what happened to it wins over its state. sessionize.session_status() says the
+    /// same of stored sessions.
+    pub fn status(&self, app: &App, at: Instant) -> &'static str {
+        match (self.cancelled_at, self.converted_at) {
+            (Some(_), _) => "cancelled",
+            (None, Some(_)) => "converted",
+            (None, None) => self.state(app, at).name(),
+        }
+    }
+
     /// Whether the session still takes an event that arrives at an instant.
     pub fn takes_at(&self, app: &App, arrival: Instant) -> bool {
-        let state = state_at(app.boundary(), self.closes_at, self.expires_at, arrival);
-        self.cancelled_at.is_none() && state != State::Expired
+        self.cancelled_at.is_none() && self.state(app, arrival) != State::Expired
     }
 
     /// A session that begins with an event.
@@ -504,15 +526,13 @@ pub enum State {
     Expired,
 }
 
-/// The state of a session at an instant.
-pub fn state_at(boundary: Boundary, closes_at: Instant, expires_at: Instant, at: Instant) -> State {
-    let active = match boundary {
-        Boundary::Exclusive => at < closes_at,
-        Boundary::Inclusive => at <= closes_at,
-    };
-    match () {
-        _ if active => State::Active,
-        _ if at < expires_at => State::Closed,
-        _ => State::Expired,
+impl State {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Active => "active",
+            State::Closed => "closed",
+            State::Expired => "expired",
+        }
     }
 }

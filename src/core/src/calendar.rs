@@ -109,11 +109,6 @@ impl Calendar {
         Calendar { zone, current: Stretch { from: 0, until: 0, offset: 0 }, known: Vec::new() }
     }
 
-    /// The zone whose days these are.
-    pub fn zone(&self) -> Zone {
-        self.zone
-    }
-
     /// The local day of an instant.
     #[inline]
     pub fn day_of(&mut self, instant: Instant) -> Day {

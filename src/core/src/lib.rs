@@ -17,7 +17,6 @@ pub mod set;
 pub mod span;
 pub mod text;
 
-pub use assignment::State;
 pub use calendar::{Calendar, Zone};
 pub use error::{Error, Result};
 pub use instant::{Instant, Micros};

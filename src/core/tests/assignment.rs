@@ -3,9 +3,7 @@
 mod support;
 
 use proptest::prelude::*;
-use sessionize_core::assignment::{
-    App, Effect, Event, History, REOPENABLE, Said, Session, State, Unassigned, state_at,
-};
+use sessionize_core::assignment::{App, Effect, Event, History, REOPENABLE, Said, Session, State, Unassigned};
 use sessionize_core::facts::{Fact, Facts};
 use sessionize_core::instant::{DAY, EARLIEST, HOUR, LATEST, MINUTE};
 use sessionize_core::{Boundary, Calendar, Instant, Micros, Rule, Span, Zone};
@@ -269,7 +267,7 @@ proptest! {
                 }
             }
             // Whoever had expired by then took nothing.
-            for earlier in before.iter().filter(|earlier| state_at(boundary, earlier.closes_at, earlier.expires_at, at + delay) == State::Expired) {
+            for earlier in before.iter().filter(|earlier| earlier.state(&desk.app, at + delay) == State::Expired) {
                 prop_assert!(desk.resolve(earlier.id) != id);
                 prop_assert!(desk.sessions().contains(earlier));
             }
