@@ -51,7 +51,9 @@ for suite in "${suites[@]}"; do
     passed=$((passed + suite_passed)) failed=$((failed + suite_failed))
 
     if [ "$suite_failed" -eq 0 ]; then
-        printf 'ok      %4d s   %d passed\n' $((SECONDS - started)) "$suite_passed"
+        outcome=ok
+        [ "$suite_passed" -gt 0 ] || outcome=skipped
+        printf '%-7s %4d s   %d passed\n' $outcome $((SECONDS - started)) "$suite_passed"
         sed -n 's/^skipped: /               skipped: /p' "$log"
     else
         printf 'FAILED  %4d s   %d passed, %d failed   (%s)\n' \

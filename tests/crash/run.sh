@@ -60,7 +60,7 @@ crash() {
 for round in $(seq "$rounds"); do
     loads=()
     for client in $(seq "$clients"); do
-        sql sessionize_crash -v client=$((100 + client)) -f "$SCRATCH/load.sql" >"$SCRATCH/client$client" 2>"$SCRATCH/errors$client" &
+        sql sessionize_crash -v client=$((100 + client)) -f "$SCRATCH/load.sql" >"$SCRATCH/client$client" 2>>"$SCRATCH/errors$client" &
         loads+=($!)
     done
     sleep "$((RANDOM % 2)).$((RANDOM % 9 + 1))"

@@ -6,7 +6,8 @@ database=sessionize_cron
 
 if ! [ -e "$(pg_config --pkglibdir)/pg_cron.so" ]; then
     skip "there is no pg_cron for PostgreSQL $PG_MAJOR here"
-    exit 0
+    finish
+    exit
 fi
 fresh_cluster cron shared_preload_libraries=pg_cron cron.database_name=$database cron.use_background_workers=on max_worker_processes=16
 fresh_database $database

@@ -36,6 +36,30 @@ count() { sql sessionize_property -c "SELECT count(*) > $2 FROM sessionize.$1"; 
 check "there were sessions, merges, and events without a session" 'ttt' \
     "$(count sessions "$histories")$(count merged_sessions "$((histories / 4))")$(count unassigned_events 2)"
 
+# The aggregates themselves, of the same events in random order and brought together from parts, against the window query
+# and PostgreSQL's own calendar.
+sql sessionize_property -f "$ROOT/tests/regress/helper.sql"
+sql sessionize_property -v seed="$seed" >"$SCRATCH/aggregates" 2>&1 <<'SQL' || true
+CREATE VIEW rules AS
+SELECT name, CASE policy WHEN 'midnight' THEN format('sessionize_daily(occurred_at, %L)', time_zone)
+                         ELSE format('sessionize(occurred_at, %L, %L)', timeout, boundary) END AS aggregate,
+       CASE policy WHEN 'midnight'
+           THEN format('SELECT visitor, min(occurred_at), max(occurred_at), count(*) FROM %I WHERE isfinite(occurred_at)
+                         GROUP BY visitor, (occurred_at AT TIME ZONE %L)::date', name, time_zone)
+           ELSE suite.by_window(quote_ident(name), timeout, boundary) END AS expected
+  FROM sessionize.apps;
+CREATE VIEW ways AS
+SELECT name, way, expected, format('SELECT visitor, span.started_at, span.last_event_at, span.event_count FROM (%s) AS visits, session_spans(sessions) AS span', visits) AS given
+  FROM rules, LATERAL (VALUES
+       ('shuffled', format('SELECT visitor, %s AS sessions FROM (SELECT * FROM %I ORDER BY random() OFFSET 0) AS events GROUP BY visitor', aggregate, name)),
+       ('rolled up', format('SELECT visitor, rollup(part) AS sessions FROM (SELECT visitor, %s AS part FROM %I GROUP BY visitor, hashint8(n) %% 3) AS parts GROUP BY visitor', aggregate, name))
+       ) AS made (way, visits);
+SELECT setseed(:seed % 32768 / 32768.0) \g /dev/null
+SELECT name, way, difference FROM ways, suite.differences(given, expected) AS difference WHERE difference > 0;
+SELECT count(*) || ' ways' FROM ways;
+SQL
+check 'the aggregates make the same of them in any order and in parts' "16 ways" "$(cat "$SCRATCH/aggregates")"
+
 # The oracle itself: it has to notice what is made wrong.
 complaints() { sql sessionize_property "$@" -c "SELECT wrong FROM suite.wrong('exclusive') AS wrong"; }
 check 'the oracle finds nothing wrong before' '' "$(complaints)"
