@@ -16,7 +16,7 @@ END;
 COMMENT ON FUNCTION sessionize.later(timestamptz, interval) IS
     'the instant so long after another one that is not null, or the last that there is';
 
--- Session::status() in src/core/src/assignment.rs says the same of sessions that are being written, and status_condition() below
+-- Session::status() in src/core/src/assignment/session.rs says the same of sessions that are being written, and status_condition() below
 -- in a way that indexes and the planner's statistics understand.
 CREATE FUNCTION sessionize.session_status(
     converted_at timestamptz, cancelled_at timestamptz, closes_at timestamptz, expires_at timestamptz,
