@@ -173,7 +173,7 @@ pub fn write(rule: &Rule, spans: impl Iterator<Item = Span>, out: &mut impl fmt:
     out.write_str("]}")
 }
 
-/// Reads what [`write`] wrote, and any JSON of that shape.
+/// Reads what [`write`](fn@write) wrote, and any JSON of that shape.
 pub fn read(text: &str) -> Result<SessionSet> {
     let document = Document::parse(text)?;
     let rule = document.rule()?;
