@@ -141,6 +141,20 @@ fn a_day_that_was_lived_twice_is_one_session() {
     }
 }
 
+#[test]
+fn an_interval_holds_how_much_later_a_session_was_opened() {
+    for boundary in [Boundary::Exclusive, Boundary::Inclusive] {
+        let mut desk = Desk::new(timeout_app(boundary));
+        desk.take(&arriving(EARLIEST, LATEST)).unwrap();
+        desk.take(&arriving(0, LATEST)).unwrap();
+        for session in desk.sessions() {
+            assert!(session.opened_at.checked_sub(session.first).is_some(), "{session:?}");
+            assert!(session.closes_at >= session.opened_at);
+        }
+        assert_eq!(desk.sessions()[1].opened_at, LATEST);
+    }
+}
+
 proptest! {
     #[test]
     fn order_does_not_matter((app, instants) in in_time()) {

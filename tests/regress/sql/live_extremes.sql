@@ -45,6 +45,9 @@ SELECT sessions, active, expired, converted, last_event_at FROM sessionize.app_s
 -- worked out again
 SELECT rebuild_sessions('extremes', visitor) FROM unnest('{first, last}'::text[]) AS visitor;
 SELECT * FROM shown;
+-- an arrival at the other end of time
+INSERT INTO extremes (visitor, at, arrived) VALUES ('apart', '4714-11-24 00:00+00 BC', '294276-12-31 23:59:59.999999+00');
+SELECT event_count, opened_at - started_at > '0' AS opened_later FROM sessionize.sessions WHERE visitor = 'apart';
 -- by days, where one lasts longer than time
 SELECT alter_session_app('extremes', policy => 'midnight', time_zone => 'Asia/Tokyo') > 0 AS altered;
 DELETE FROM sessionize.sessions USING sessionize.apps WHERE apps.app_id = sessions.app_id AND name = 'extremes';

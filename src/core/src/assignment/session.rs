@@ -186,6 +186,8 @@ impl Session {
                 calendar.start_of(day + 1)
             }
         };
+        // What lies further apart PostgreSQL cannot subtract, as an index of sessions does.
+        self.opened_at = self.opened_at.min(self.first.saturating_add(Micros::MAX));
         self.closes_at = self.closes_at.max(ends).max(self.opened_at).min(LATEST);
         let latest = self.last.max(self.opened_at).saturating_add(REOPENABLE).min(LATEST);
         self.expires_at = self.expires_at.max(self.closes_at.saturating_add(app.grace).min(latest));
