@@ -29,7 +29,7 @@ AS $$
 DECLARE
     routine regprocedure;
 BEGIN
-    EXECUTE format('GRANT USAGE ON SCHEMA sessionize, @extschema@ TO %I %s', grantee, options);
+    EXECUTE format('GRANT USAGE ON SCHEMA sessionize, %s TO %I %s', '@extschema@', grantee, options);
     EXECUTE format('GRANT %s ON ALL TABLES IN SCHEMA sessionize TO %I %s',
                    CASE WHEN admin THEN 'SELECT, INSERT, UPDATE, DELETE' ELSE 'SELECT' END, grantee, options);
     IF admin THEN

@@ -32,7 +32,7 @@ BEGIN
     END IF;
     PERFORM sessionize.require_cron();
     EXECUTE 'SELECT cron.schedule($1, $2, $3)' INTO job
-      USING sessionize.purge_job($3), $2, format('CALL @extschema@.sweep_inactive_sessions(%s, app => %L)', $1, $3);
+      USING sessionize.purge_job($3), $2, format('CALL %s.sweep_inactive_sessions(%s, app => %L)', '@extschema@', $1, $3);
     RETURN job;
 END $$;
 COMMENT ON FUNCTION schedule_session_purge(integer, text, text) IS

@@ -236,6 +236,11 @@ BEGIN
         RAISE EXCEPTION 'purge action "%" is not known', coalesce(on_purge, 'null')
             USING ERRCODE = CASE WHEN on_purge IS NULL THEN '22004' ELSE '22023' END, HINT = 'Valid actions are "delete", "detach" and "keep".';
     END IF;
+    IF session_id = ANY (ARRAY[visitor, occurred_at, kind, received_at, customer, ip, country, channel, cart_items, cart_value, currency]) THEN
+        RAISE EXCEPTION 'column "%" of table % cannot be that of the session', session_id, events
+            USING ERRCODE = '22023', DETAIL = 'It is mapped to something else, and the sessions of events are written over it.',
+                  HINT = 'Leave session_id out, or name another column; one that does not exist is added.';
+    END IF;
     PERFORM sessionize.check_column(events, visitor, 'visitor', NULL);
     PERFORM sessionize.check_column(events, occurred_at, 'instant of the event', '{timestamptz}');
     PERFORM sessionize.check_column(events, received_at, 'arrival of the event', '{timestamptz}');
@@ -285,7 +290,7 @@ BEGIN
     PERFORM sessionize.install_triggers(number);
     ids := sessionize.spare_ids(events, session_id);
     IF EXISTS (SELECT FROM unnest(ARRAY[ids.lowest, ids.highest]) AS id
-                WHERE id NOTNULL AND NOT EXISTS (SELECT FROM sessionize.sessions AS known WHERE known.session_id = resolve_session(id))) THEN
+                WHERE id NOTNULL AND NOT EXISTS (SELECT FROM sessionize.sessions AS known WHERE known.session_id = @extschema@.resolve_session(id))) THEN
         RAISE WARNING 'column "%" of table % holds ids of unknown sessions', session_id, events
             USING DETAIL = 'No session gets one of them, and backfill_sessions() leaves their events alone.',
                   HINT = format('To have these events put into sessions, before backfill_sessions(): UPDATE %1$s AS event SET %2$I = NULL '
@@ -313,16 +318,16 @@ BEGIN
     END IF;
     -- Triggers fire in order of their names: ours see a row as other triggers leave it. Each one costs every statement.
     -- A table that was restored alone has them already, with an argument that means nothing any more.
-    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_begin BEFORE INSERT OR %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.begin_sessions(%L)',
-                   updates, tracked.events, tracking);
-    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_assign BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.assign_session(%L)',
-                   tracked.events, tracking);
-    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_record AFTER INSERT ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.record_session(%L)',
-                   tracked.events, tracking);
-    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_correct AFTER UPDATE OF %I, %I ON %s FOR EACH ROW EXECUTE FUNCTION @extschema@.correct_session(%L)',
-                   tracked.visitor, tracked.occurred_at, tracked.events, tracking);
-    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_settle AFTER INSERT OR %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.settle_sessions(%L)',
-                   updates, tracked.events, tracking);
+    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_begin BEFORE INSERT OR %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s.begin_sessions(%L)',
+                   updates, tracked.events, '@extschema@', tracking);
+    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_assign BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION %s.assign_session(%L)',
+                   tracked.events, '@extschema@', tracking);
+    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_record AFTER INSERT ON %s FOR EACH ROW EXECUTE FUNCTION %s.record_session(%L)',
+                   tracked.events, '@extschema@', tracking);
+    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_correct AFTER UPDATE OF %I, %I ON %s FOR EACH ROW EXECUTE FUNCTION %s.correct_session(%L)',
+                   tracked.visitor, tracked.occurred_at, tracked.events, '@extschema@', tracking);
+    EXECUTE format('CREATE OR REPLACE TRIGGER zz_sessionize_settle AFTER INSERT OR %s ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s.settle_sessions(%L)',
+                   updates, tracked.events, '@extschema@', tracking);
 END $$;
 COMMENT ON FUNCTION sessionize.install_triggers(integer) IS 'makes the triggers of a tracked table';
 

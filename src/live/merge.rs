@@ -122,7 +122,11 @@ fn pairs(merged: &[(i64, i64)]) -> [Argument; 2] {
 
 fn note_merged(connection: &Connection, app: i32, merged: &[(i64, i64)]) {
     let [absorbed, survivors] = pairs(merged);
-    connection.run_once(NOTE_MERGED, &[absorbed, survivors, Argument::integer(app)], &[BIGINTS, BIGINTS, pg_sys::INT4OID]);
+    connection.run_once(
+        NOTE_MERGED,
+        &[absorbed, survivors, Argument::integer(app)],
+        &[BIGINTS, BIGINTS, pg_sys::INT4OID],
+    );
 }
 
 /// Lets ids that rows still carry resolve although no session has them: each with the session of its rows.

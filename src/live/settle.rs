@@ -56,7 +56,7 @@ fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -
     let (mut arrivals, mut unassigned) = recorder.into_parts();
     let outcome = write_visitors(app, &mut arrivals);
     // Rows first: a merge moves them on, and then they are stored elsewhere.
-    let mut misplaced: Vec<(Oid, Vec<(Place, Option<i64>)>)> = outcome.misplaced.into_iter().collect();
+    let mut misplaced: Vec<_> = outcome.misplaced.into_iter().collect();
     misplaced.sort_unstable_by_key(|(relation, _)| relation.to_u32());
     let moved = misplaced.iter().filter(|(relation, rows)| !point_rows(*relation, session_column, rows)).count();
     merge(app.id, &outcome.merged);

@@ -40,7 +40,8 @@ thread_local! {
 
 static ENDS: Ends = Ends {
     committing: || {
-        let unsettled = STATEMENTS.with_borrow(|statements| statements.iter().any(|known| known.recorder.awaits_settling()));
+        let unsettled =
+            STATEMENTS.with_borrow(|statements| statements.iter().any(|known| known.recorder.awaits_settling()));
         if unsettled {
             Report::new(SqlState::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "events were not put into their sessions")
                 .detail("Nothing called settle_sessions() at the end of the statement that inserted them.")

@@ -260,8 +260,7 @@ unsafe fn try_change(
         columns.write(changed);
         let mut old = (*row).t_self;
         let command = pg_sys::GetCurrentCommandId(true);
-        let (result, entering) =
-            pg_sys::ffi::pg_guard_ffi_boundary(|| heap::update(relation, &mut old, row, command));
+        let (result, entering) = pg_sys::ffi::pg_guard_ffi_boundary(|| heap::update(relation, &mut old, row, command));
         match result {
             pg_sys::TM_Result::TM_Ok => {
                 if entering != Entering::Nothing {

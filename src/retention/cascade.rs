@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use pgrx::pg_sys::{BOOLOID, Datum, INT8ARRAYOID, Oid};
 
 use crate::pg::call::Call;
-use crate::pg::owner::AsOwner;
 use crate::pg::own_settings;
+use crate::pg::owner::AsOwner;
 use crate::pg::rows::{Value, give_rows};
 use crate::pg::spi::{Argument, Connection};
 use crate::pg::table::{UserTable, quoted};
@@ -15,19 +15,16 @@ use crate::pg::transition::DeletedRows;
 use crate::pg_function;
 
 const REGISTERED: &str = "
-    SELECT relation::pg_catalog.oid, session_id::pg_catalog.text, on_purge
+    SELECT relation::pg_catalog.oid, session_id::pg_catalog.text, on_purge,
+           events AND EXISTS (SELECT FROM pg_catalog.pg_class AS class
+                               WHERE class.oid OPERATOR(pg_catalog.=) relation AND relkind OPERATOR(pg_catalog.=) 'r')
       FROM sessionize.attached_tables
      WHERE on_purge OPERATOR(pg_catalog.<>) 'keep'
        AND NOT ($1 AND events) -- a session that went with its last event has none
      ORDER BY relation";
 
 /// Passed on as an array, whose size the planner knows: it reads the whole table for many, and uses the index for few.
-/// None where sessions became part of others, which is not to go. Such a DELETE has no other ones, so one of them tells.
-const GONE: &str = "
-    SELECT (sessionize.ids_of_sessions(pg_catalog.array_agg(session_id))).ids
-      FROM gone
-    HAVING NOT EXISTS (SELECT FROM sessionize.merged_sessions AS merged
-                        WHERE merged.absorbed OPERATOR(pg_catalog.=) pg_catalog.min(gone.session_id))";
+const GONE: &str = "SELECT (sessionize.ids_of_sessions(pg_catalog.array_agg(session_id))).ids FROM gone";
 
 const GOING: &str = "pg_catalog.unnest($1) AS going (id)";
 
@@ -47,9 +44,6 @@ fn cascade(call: &mut Call) -> Datum {
         let connection = Connection::open();
         deleted.show_to(&connection);
         let gone = connection.run_once(GONE, &[], &[]).first().and_then(|row| row.datum(1));
-        if gone.is_none() {
-            return Datum::null();
-        }
         // As much memory as it takes to go through a table in order of its index. With more the planner would rather put
         // the whole table into memory.
         let memory = (deleted.count as usize * BYTES_PER_ID / 1024).min(MOST_KILOBYTES);
@@ -57,12 +51,14 @@ fn cascade(call: &mut Call) -> Datum {
             let (Some(oid), Some(column), Some(on_purge)) = (row.oid(1), row.text(2), row.text(3)) else { continue };
             // Tables that were dropped hold nothing.
             let Some(table) = UserTable::to_change(oid) else { continue };
+            // Tables that inherit from a tracked one are not tracked with it.
+            let only = if row.flag(4) == Some(true) { "ONLY " } else { "" };
             let (name, column) = (&table.name, quoted(&column));
             let theirs = format!("attached.{column} OPERATOR(pg_catalog.=) going.id");
             let statement = if on_purge == "detach" {
-                format!("UPDATE {name} AS attached SET {column} = NULL FROM {GOING} WHERE {theirs}")
+                format!("UPDATE {only}{name} AS attached SET {column} = NULL FROM {GOING} WHERE {theirs}")
             } else {
-                format!("DELETE FROM {name} AS attached USING {GOING} WHERE {theirs}")
+                format!("DELETE FROM {only}{name} AS attached USING {GOING} WHERE {theirs}")
             };
             let affected = {
                 let _owner = AsOwner::of_users_table(oid).with_memory(memory);

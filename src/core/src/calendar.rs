@@ -230,10 +230,10 @@ impl Calendars {
 
     /// Makes the calendar of a zone the current one; what the others know stays.
     pub fn follow(&mut self, zone: Zone) {
-        if zone != self.current.zone() {
+        if zone != self.current.zone {
             let next = self.others.remove(&zone.number()).unwrap_or_else(|| Calendar::new(zone));
             let previous = std::mem::replace(&mut self.current, next);
-            self.others.insert(previous.zone().number(), previous);
+            self.others.insert(previous.zone.number(), previous);
         }
     }
 }
