@@ -109,6 +109,11 @@ impl Calendar {
         Calendar { zone, current: Stretch { from: 0, until: 0, offset: 0 }, known: Vec::new() }
     }
 
+    /// The zone whose days it tells.
+    pub fn zone(&self) -> Zone {
+        self.zone
+    }
+
     /// The local day of an instant.
     #[inline]
     pub fn day_of(&mut self, instant: Instant) -> Day {
@@ -230,10 +235,10 @@ impl Calendars {
 
     /// Makes the calendar of a zone the current one; what the others know stays.
     pub fn follow(&mut self, zone: Zone) {
-        if zone != self.current.zone {
+        if zone != self.current.zone() {
             let next = self.others.remove(&zone.number()).unwrap_or_else(|| Calendar::new(zone));
             let previous = std::mem::replace(&mut self.current, next);
-            self.others.insert(previous.zone.number(), previous);
+            self.others.insert(previous.zone().number(), previous);
         }
     }
 }
