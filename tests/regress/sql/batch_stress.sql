@@ -48,7 +48,7 @@ CREATE FUNCTION suite.turns(aggregate text, sessions integer, OUT counted bigint
 BEGIN
     -- Read beside the aggregate, the memory is that of the state which has just been finished.
     EXECUTE format('SELECT session_count(%1$s), event_count(%1$s),
-                           (SELECT sum(used_bytes) FROM pg_backend_memory_contexts WHERE name = ''ExprContext'' AND count(at) > 0) < 20000 + 64 * %2$s
+                           (SELECT sum(used_bytes) FROM pg_backend_memory_contexts WHERE name = ''ExprContext'' AND count(at) > 0) < 100000 + 64 * %2$s
                     FROM (SELECT timestamptz ''2026-01-01+00'' + n %% %2$s * interval ''1 day'' + n * interval ''1 millisecond'' AS at
                           FROM (SELECT generate_series(1, 20000) AS n) AS numbers) AS events', aggregate, sessions)
     INTO counted, events, is_small;
