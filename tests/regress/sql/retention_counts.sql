@@ -134,7 +134,7 @@ SELECT wrong();
 
 -- A settled session costs one note, a session of today none.
 INSERT INTO one SELECT 'new today', now(), now();
-INSERT INTO one SELECT 'new then', now() - interval '50 days', now() - interval '50 days';
+INSERT INTO one SELECT 'new then', now() - 50 * interval '24 hours', now() - 50 * interval '24 hours';
 SELECT visitor FROM sessionize.changed_visitors WHERE visitor LIKE 'new %';
 
 -- Whoever comes back is noted once, however often; no day has to be added up again for it.
@@ -147,7 +147,7 @@ SELECT wrong();
 SELECT refresh_statistics() IS NOT NULL AS refreshed;
 SELECT wrong(), count(*) AS added_up FROM sessionize.visitor_totals WHERE visitor = 'new then';
 SELECT sessions FROM erase_visitor('counts one', 'new then');
-INSERT INTO one SELECT 'new then', now() - interval '50 days', now() - interval '50 days';
+INSERT INTO one SELECT 'new then', now() - 50 * interval '24 hours', now() - 50 * interval '24 hours';
 
 -- Also who comes back by hand.
 SELECT refresh_statistics() IS NOT NULL AS refreshed;
@@ -165,7 +165,7 @@ SELECT refresh_statistics() IS NOT NULL AS refreshed;
 SELECT count(*) AS added_up FROM sessionize.visitor_totals WHERE visitor = 'new then';
 SELECT sessions FROM erase_visitor('counts one', 'new then');
 SELECT count(*) AS added_up FROM sessionize.visitor_totals WHERE visitor = 'new then';
-INSERT INTO one SELECT 'new then', now() - interval '50 days', now() - interval '50 days';
+INSERT INTO one SELECT 'new then', now() - 50 * interval '24 hours', now() - 50 * interval '24 hours';
 SELECT count(*) AS noted FROM sessionize.changed_visitors WHERE visitor = 'new then';
 SELECT sessions FROM erase_visitor(NULL, 'new then');
 SELECT count(*) AS noted FROM sessionize.changed_visitors WHERE visitor = 'new then';
