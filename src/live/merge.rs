@@ -12,16 +12,15 @@ use crate::pg::table::{UserTable, quoted};
 const BIGINT: Oid = pg_sys::INT8OID;
 const BIGINTS: Oid = pg_sys::INT8ARRAYOID;
 
-/// The tables that hold session ids, tracked tables of the application and all dependents: the column, whether tables that
-/// inherit from it are left alone, and whether a unique key has the column.
+/// The tables that hold session ids, tracked tables of the application and all dependents: the column, whether the table is
+/// tracked, and whether a unique key has the column.
 const HOLDERS: &str = "
-    SELECT holder.relation, quote_ident(holder.session_id), holder.is_alone,
+    SELECT holder.relation, quote_ident(holder.session_id), holder.is_tracked,
            EXISTS (SELECT FROM pg_index AS key, pg_attribute AS known
                     WHERE key.indrelid = holder.relation AND key.indisunique
                       AND known.attrelid = holder.relation AND known.attname = holder.session_id
                       AND known.attnum = ANY (key.indkey))
-      FROM (SELECT events::oid AS relation, session_id::text,
-                   (SELECT relkind = 'r' FROM pg_class WHERE oid = events) AS is_alone
+      FROM (SELECT events::oid AS relation, session_id::text, true AS is_tracked
               FROM sessionize.tracked_tables
              WHERE app_id = $1
              UNION
@@ -85,11 +84,11 @@ pub fn merge(app: i32, merged: &[(i64, i64)]) {
         let holder = |row: Row| Some((row.oid(1)?, row.text(2)?, row.flag(3)?, row.flag(4)?));
         rows.iter().filter_map(holder).collect()
     };
-    for (relation, column, is_alone, is_unique) in holders {
-        let Some(UserTable { name, .. }) = UserTable::to_change(relation) else { continue };
+    for (relation, column, is_tracked, is_unique) in holders {
+        let Some(UserTable { name, own, .. }) = UserTable::to_change(relation) else { continue };
+        let name = if is_tracked { own } else { name };
         let _owner = AsOwner::of_users_table(relation);
         let connection = Connection::open();
-        let name = if is_alone { format!("ONLY {name}") } else { name };
         let sql = format!(
             "UPDATE {name} AS belonging SET {column} = merged.survivor
                FROM unnest($1, $2) AS merged (absorbed, survivor)

@@ -255,14 +255,14 @@ impl<'a> Rebuilding<'a> {
             return;
         }
         for table in self.tables {
-            let Some(UserTable { name, .. }) = UserTable::to_change(table.relation) else { continue };
-            let (session_id, only) = (&table.session_id, table.only());
+            let Some(UserTable { own, .. }) = UserTable::to_change(table.relation) else { continue };
+            let session_id = &table.session_id;
             let _owner = AsOwner::of_users_table(table.relation);
             let arguments =
                 [self.before.keys().copied().map(Some).collect::<Vec<_>>(), gone.iter().copied().map(Some).collect()];
             let arguments = arguments.map(|ids| Argument::wide_array(pg_sys::INT8OID, ids.into_iter()));
             let sql = format!(
-                "UPDATE {only}{name} AS event SET {session_id} = NULL
+                "UPDATE {own} AS event SET {session_id} = NULL
                   WHERE event.{session_id} OPERATOR(pg_catalog.=) ANY ($1) AND (event.{session_id} OPERATOR(pg_catalog.=) ANY ($2) OR {})",
                 table.has_none()
             );

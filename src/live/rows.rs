@@ -18,10 +18,6 @@ use crate::pg::table::UserTable;
 pub struct EventTable {
     /// The table.
     pub relation: Oid,
-    /// Its name, qualified and quoted.
-    pub name: String,
-    /// Whether its rows are in partitions. Tables that inherit from another one have no triggers of ours.
-    is_partitioned: bool,
     /// The column of the session, quoted.
     pub session_id: String,
     /// The same, as it is called.
@@ -33,11 +29,10 @@ pub struct EventTable {
 }
 
 const READ_TABLES: &str = "
-    SELECT events::oid, events::regclass::text, quote_ident(visitor), quote_ident(occurred_at), quote_ident(session_id),
+    SELECT events::oid, quote_ident(visitor), quote_ident(occurred_at), quote_ident(session_id),
            quote_ident(kind), quote_ident(customer), quote_ident(ip), quote_ident(country), quote_ident(channel),
            quote_ident(cart_items), quote_ident(cart_value), quote_ident(currency), session_id::text,
-           (SELECT atttypid FROM pg_attribute WHERE attrelid = events AND attname = visitor),
-           (SELECT relkind = 'p' FROM pg_class WHERE oid = events)
+           (SELECT atttypid FROM pg_attribute WHERE attrelid = events AND attname = visitor)
       FROM sessionize.tracked_tables
      WHERE (app_id = $1 OR $1 IS NULL) AND (tracking_id = $2 OR $2 IS NULL)
        AND EXISTS (SELECT FROM pg_class WHERE oid = events)
@@ -53,14 +48,14 @@ pub fn tables(app: Option<i32>, tracking: Option<i32>) -> Vec<EventTable> {
 }
 
 fn read_table(row: &Row) -> Option<EventTable> {
-    let (visitor, occurred_at, session_id) = (row.text(3)?, row.text(4)?, row.text(5)?);
-    let visitor_type = row.oid(15)?;
+    let (visitor, occurred_at, session_id) = (row.text(2)?, row.text(3)?, row.text(4)?);
+    let visitor_type = row.oid(14)?;
     let mut columns = format!(
         "event.tableoid, event.ctid, {}, event.{occurred_at}, event.{session_id}",
         text_of(&visitor, visitor_type)
     );
     // Kind and facts only as far as the table has them: reading costs by the column.
-    let optional: Vec<Option<String>> = (6..7 + FACTS).map(|column| row.text(column)).collect();
+    let optional: Vec<Option<String>> = (5..6 + FACTS).map(|column| row.text(column)).collect();
     if optional.iter().any(Option::is_some) {
         for name in optional {
             columns += &name.map_or(", NULL::text".to_owned(), |name| format!(", event.{name}::text"));
@@ -68,10 +63,8 @@ fn read_table(row: &Row) -> Option<EventTable> {
     }
     Some(EventTable {
         relation: row.oid(1)?,
-        name: row.text(2)?,
-        is_partitioned: row.flag(16)?,
         session_id,
-        session_column: row.text(14)?,
+        session_column: row.text(13)?,
         visitor,
         visitor_type,
         occurred_at,
@@ -96,11 +89,6 @@ fn text_of(column: &str, type_oid: Oid) -> String {
 }
 
 impl EventTable {
-    /// What keeps a statement to the table's own rows, where tables inherit from it.
-    pub fn only(&self) -> &'static str {
-        if self.is_partitioned { "" } else { "ONLY " }
-    }
-
     /// The condition under which a row belongs to the visitor `$1`, written so that an index on the column can help;
     /// none where the column cannot hold that visitor.
     fn belongs(&self, visitor: &str) -> Option<String> {
@@ -129,9 +117,9 @@ impl EventTable {
     /// Reads a visitor's rows, and locks them if asked to. The column may find equal what is another visitor's name.
     pub fn rows_of(&self, app: &AppSettings, visitor: &str, lock: bool, mut each: impl FnMut(Recorded)) {
         let Some(belongs) = self.belongs(visitor) else { return };
+        let Some(UserTable { own, .. }) = UserTable::to_read(self.relation) else { return };
         let locking = if lock { " FOR NO KEY UPDATE" } else { "" };
-        let EventTable { columns, name, .. } = self;
-        let sql = format!("SELECT {columns} FROM {}{name} AS event WHERE {belongs}{locking}", self.only());
+        let sql = format!("SELECT {} FROM {own} AS event WHERE {belongs}{locking}", self.columns);
         let _owner = AsOwner::of_relation(self.relation);
         let connection = Connection::open();
         let rows = connection.run_once(&sql, &[Argument::text(visitor)], &[pg_sys::TEXTOID]);

@@ -1,6 +1,6 @@
 //! The end of a statement: what was guessed becomes true.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use rustc_hash::FxHashMap;
@@ -56,11 +56,12 @@ fn write_sessions(app: &AppSettings, session_column: &str, recorder: Recorder) -
     let (mut arrivals, mut unassigned) = recorder.into_parts();
     let outcome = write_visitors(app, &mut arrivals);
     // Rows first: a merge moves them on, and then they are stored elsewhere.
-    let mut misplaced: Vec<_> = outcome.misplaced.into_iter().collect();
-    misplaced.sort_unstable_by_key(|(relation, _)| relation.to_u32());
-    let moved = misplaced.iter().filter(|(relation, rows)| !point_rows(*relation, session_column, rows)).count();
+    let mut in_place = true;
+    for (relation, rows) in outcome.misplaced {
+        in_place &= point_rows(Oid::from_u32(relation), session_column, &rows);
+    }
     merge(app.id, &outcome.merged);
-    if moved > 0 {
+    if !in_place {
         find_moved(app, outcome.strays, outcome.astray);
     }
     unassigned.add_all(&outcome.unassigned);
@@ -107,7 +108,8 @@ const MANY: usize = 64;
 /// What is left to do when all sessions are written.
 #[derive(Default)]
 struct Outcome {
-    misplaced: FxHashMap<Oid, Vec<(Place, Option<i64>)>>,
+    /// In order of the tables' oids.
+    misplaced: BTreeMap<u32, Vec<(Place, Option<i64>)>>,
     /// Whose rows these are.
     astray: BTreeSet<String>,
     /// Ids that such rows carry and that became no session, each with the session of one of the rows.
@@ -259,7 +261,7 @@ fn decide(
     for (row, session) in rows.rows.iter().zip(assigned) {
         let session = session.map(|session| survivors.get(&session).copied().unwrap_or(session));
         if row.guess != session {
-            outcome.misplaced.entry(row.place.relation).or_default().push((row.place, session));
+            outcome.misplaced.entry(row.place.relation.to_u32()).or_default().push((row.place, session));
             let known = before.iter().chain(history.sessions());
             let stray = row.guess.filter(|guess| known.into_iter().all(|session| session.id != *guess));
             outcome.strays.extend(stray.zip(session));

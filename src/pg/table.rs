@@ -12,6 +12,8 @@ pub struct UserTable {
     pub oid: pg_sys::Oid,
     /// Its qualified name, quoted for use in a statement.
     pub name: String,
+    /// The same for its own rows and those of its partitions: other tables that inherit from it are left out.
+    pub own: String,
 }
 
 impl UserTable {
@@ -33,8 +35,10 @@ impl UserTable {
             let schema = pg_sys::get_namespace_name(form.relnamespace);
             let name = pg_sys::quote_qualified_identifier(schema, form.relname.data.as_ptr());
             let name = CStr::from_ptr(name).to_string_lossy().into_owned();
+            let own =
+                if form.relkind as u8 == pg_sys::RELKIND_RELATION { format!("ONLY {name}") } else { name.clone() };
             pg_sys::relation_close(relation, pg_sys::NoLock as pg_sys::LOCKMODE);
-            Some(UserTable { oid, name })
+            Some(UserTable { oid, name, own })
         }
     }
 

@@ -15,9 +15,7 @@ use crate::pg::transition::DeletedRows;
 use crate::pg_function;
 
 const REGISTERED: &str = "
-    SELECT relation::pg_catalog.oid, session_id::pg_catalog.text, on_purge,
-           events AND EXISTS (SELECT FROM pg_catalog.pg_class AS class
-                               WHERE class.oid OPERATOR(pg_catalog.=) relation AND relkind OPERATOR(pg_catalog.=) 'r')
+    SELECT relation::pg_catalog.oid, session_id::pg_catalog.text, on_purge, events
       FROM sessionize.attached_tables
      WHERE on_purge OPERATOR(pg_catalog.<>) 'keep'
        AND NOT ($1 AND events) -- a session that went with its last event has none
@@ -52,13 +50,13 @@ fn cascade(call: &mut Call) -> Datum {
             // Tables that were dropped hold nothing.
             let Some(table) = UserTable::to_change(oid) else { continue };
             // Tables that inherit from a tracked one are not tracked with it.
-            let only = if row.flag(4) == Some(true) { "ONLY " } else { "" };
-            let (name, column) = (&table.name, quoted(&column));
+            let name = if row.flag(4) == Some(true) { &table.own } else { &table.name };
+            let column = quoted(&column);
             let theirs = format!("attached.{column} OPERATOR(pg_catalog.=) going.id");
             let statement = if on_purge == "detach" {
-                format!("UPDATE {only}{name} AS attached SET {column} = NULL FROM {GOING} WHERE {theirs}")
+                format!("UPDATE {name} AS attached SET {column} = NULL FROM {GOING} WHERE {theirs}")
             } else {
-                format!("DELETE FROM {only}{name} AS attached USING {GOING} WHERE {theirs}")
+                format!("DELETE FROM {name} AS attached USING {GOING} WHERE {theirs}")
             };
             let affected = {
                 let _owner = AsOwner::of_users_table(oid).with_memory(memory);
